@@ -1,0 +1,77 @@
+# Every command a person needs. `make help` lists them.
+PYTHON ?= python3
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## the main job on this machine, from pictures to answers (DATA=folder for your own pictures)
+	@$(PY) -m tools.demo demo $(if $(DATA),--data "$(DATA)")
+
+.PHONY: up
+up: setup ## the same, left running; writes .local/stack.json and prints a curl line
+	@$(PY) -m tools.demo up $(if $(DATA),--data "$(DATA)")
+
+.PHONY: down
+down: setup ## stop what `make up` left running
+	@$(PY) -m tools.demo down
+
+.PHONY: test
+test: setup ## every test
+	@$(PY) -m pytest
+
+.PHONY: check
+check: setup ## formatting, lint, types, template and state machine
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv-sam/bin/sam validate --lint
+	@$(PY) -m tools.asl_check statemachine/*.asl.json
+
+.PHONY: format
+format: setup ## put the code into the house format
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+.PHONY: invoke
+invoke: setup ## run a function on an event without Docker (EVENT=events/carolina_dog.json)
+	@.venv-sam/bin/sam build --build-dir .aws-sam/build > /dev/null 2>&1 || .venv-sam/bin/sam build
+	@$(PY) -m tools.invoke "$(or $(EVENT),events/carolina_dog.json)"
+
+.PHONY: deploy
+deploy: setup ## sam build and sam deploy to the AWS account you are signed in to (ENV=default|prod)
+	.venv-sam/bin/sam build
+	.venv-sam/bin/sam deploy --config-env $(or $(ENV),default)
+
+.PHONY: clean
+clean: ## remove environments and everything built
+	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+
+# Two environments: the SAM CLI is an application whose pins conflict with MiniStack's (docs/decisions/0002-dependencies.md).
+.PHONY: setup
+setup: .venv/ready .venv-sam/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Kennel needs Python 3.11 to 3.13 and found %d.%d: say which with make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,local,dev]'
+	@touch $@
+
+.venv-sam/ready: constraints-sam.txt
+	@echo "setting up .venv-sam (once, about half a minute)"
+	@$(PYTHON) -m venv --clear .venv-sam
+	@.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli
+	@touch $@
+
+.PHONY: bench
+bench: setup ## measure what the docs claim (NAME=one of benchmarks/*.py for one of them)
+	@for name in $(or $(NAME),$(filter-out __init__ claims,$(basename $(notdir $(wildcard benchmarks/*.py))))); do \
+	  echo "== $$name"; $(PY) -m benchmarks.$$name || exit 1; done
+	@$(PY) -m benchmarks.claims

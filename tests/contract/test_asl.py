@@ -1,0 +1,192 @@
+"""The state machine is clean by our checker and agrees with the template; the checker catches what others miss."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kennel.contracts import RUN_FIELDS
+
+from tests.contract import template
+from tests.contract.template import ROOT
+from tools import asl_check
+
+PATH = ROOT / "statemachine" / "pipeline.asl.json"
+TEXT = PATH.read_text(encoding="utf-8")
+PIPELINE: dict[str, Any] = json.loads(TEXT)
+States = dict[str, dict[str, Any]]
+
+
+def test_the_pipeline_is_clean() -> None:
+    assert asl_check.check(PIPELINE) == []
+
+
+def test_placeholders_and_substitutions_are_the_same_and_only_inside_strings() -> None:
+    given = template.resources("AWS::Serverless::StateMachine")["PipelineStateMachine"]["DefinitionSubstitutions"]
+    assert set(re.findall(r"\$\{(\w+)\}", TEXT)) == set(given)
+
+
+def test_every_task_backs_off_with_jitter_and_is_caught() -> None:
+    for name, state in PIPELINE["States"].items():
+        if state["Type"] == "Task":
+            assert all(r["JitterStrategy"] == "FULL" and r["MaxDelaySeconds"] for r in state["Retry"]), name
+            assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+
+
+def test_the_whole_may_last_longer_than_its_longest_training() -> None:
+    (longest,) = [field.maximum for field in RUN_FIELDS if field.path == "train.max_runtime_seconds"]
+    waiting_for_spot = 7200
+    assert longest is not None
+    assert PIPELINE["States"]["Train"]["TimeoutSeconds"] > longest + waiting_for_spot
+    assert PIPELINE["TimeoutSeconds"] > PIPELINE["States"]["Train"]["TimeoutSeconds"] + 4 * 3600
+
+
+def test_the_role_may_do_what_the_states_call() -> None:
+    allowed = {
+        action
+        for name, statement in template.statements()
+        if name.startswith("PipelineRole.")
+        for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
+    }
+    prefixes = {"applicationautoscaling": "application-autoscaling"}
+    for name, state in PIPELINE["States"].items():
+        if state["Type"] != "Task":
+            continue
+        service, action = state["Resource"].removesuffix(".sync").split(":")[-2:]
+        called = f"{prefixes.get(service, service)}:{action[0].upper()}{action[1:]}"
+        assert called.replace("lambda:Invoke", "lambda:InvokeFunction") in allowed, name
+
+
+# --- Ten bugs, none of which the public linters all find -------------------------------------------------------------
+
+
+def dangling_next(states: States) -> None:
+    states["CreateModel"]["Next"] = "CreateEndpointConfiguration"
+
+
+def unreachable_state(states: States) -> None:
+    states["Forgotten"] = {"Type": "Pass", "Comment": "nobody comes here", "Next": "Done"}
+
+
+def bad_jsonata(states: States) -> None:
+    states["IsImageBuilt"]["Choices"][0]["Condition"] = "{% $build.status = = 'SUCCEEDED' %}"
+
+
+def mixed_query_languages(states: States) -> None:
+    states["CreateModel"]["ResultPath"] = "$.model"
+
+
+def wrong_sagemaker_api_name(states: States) -> None:
+    states["Train"]["Resource"] = "arn:aws:states:::sagemaker:startTrainingJob.sync"
+
+
+def create_endpoint_sync(states: States) -> None:
+    states["CreateEndpoint"]["Resource"] = "arn:aws:states:::sagemaker:createEndpoint.sync"
+
+
+def mistyped_sdk_action(states: States) -> None:
+    states["DescribeEndpoint"]["Resource"] = "arn:aws:states:::aws-sdk:sagemaker:descibeEndpoint"
+
+
+def miscased_parameters(states: States) -> None:
+    states["BuildImage"]["Arguments"] = {"projectName": "${ImageBuildProject}"}
+
+
+def misspelt_argument(states: States) -> None:
+    states["Train"]["Arguments"]["ResourceConfig"]["InstanceKind"] = "ml.m5.large"
+
+
+def heartbeat_above_timeout(states: States) -> None:
+    states["SmokeTest"]["HeartbeatSeconds"] = 120
+
+
+# --- And what else it knows -------------------------------------------------------------------------------------------
+
+
+def unassigned_variable(states: States) -> None:
+    del states["Train"]["Assign"]
+
+
+def bare_name(states: States) -> None:
+    states["CreateModel"]["Arguments"]["ModelName"] = "{% plan.names.model %}"
+
+
+def misspelt_name_inside_an_expression(states: States) -> None:
+    states["Train"]["Arguments"]["StoppingCondition"] = "{% {'MaxRuntimeInSecond': 60} %}"
+
+
+def missing_required_argument(states: States) -> None:
+    del states["Train"]["Arguments"]["OutputDataConfig"]
+
+
+def wrong_type(states: States) -> None:
+    states["Train"]["Arguments"]["EnableNetworkIsolation"] = "false"
+
+
+def wrong_enumeration(states: States) -> None:
+    states["PutScalingPolicy"]["Arguments"]["PolicyType"] = "TargetTracking"
+
+
+def error_nobody_raises(states: States) -> None:
+    states["FindImage"]["Catch"][0]["ErrorEquals"] = ["ECR.ImageNotFound"]
+
+
+def missing_default(states: States) -> None:
+    del states["IsImageBuilt"]["Default"]
+
+
+def missing_comment(states: States) -> None:
+    del states["Done"]["Comment"]
+
+
+def uncaught_task(states: States) -> None:
+    del states["CreateModel"]["Catch"]
+
+
+SEEDED: list[tuple[Callable[[States], None], str, str]] = [
+    (dangling_next, "CreateModel", "CreateEndpointConfiguration, which is not there"),
+    (unreachable_state, "Forgotten", "nothing leads here"),
+    (bad_jsonata, "IsImageBuilt", "JSONata does not parse"),
+    (mixed_query_languages, "CreateModel", "query languages are mixed"),
+    (wrong_sagemaker_api_name, "Train", "no optimized action startTrainingJob (is it createTrainingJob?)"),
+    (create_endpoint_sync, "CreateEndpoint", "has no .sync"),
+    (mistyped_sdk_action, "DescribeEndpoint", "no action descibeEndpoint (is it describeEndpoint?)"),
+    (miscased_parameters, "BuildImage", "no such argument (is it ProjectName?)"),
+    (misspelt_argument, "Train", "Arguments.ResourceConfig.InstanceKind: "),
+    (heartbeat_above_timeout, "SmokeTest", "HeartbeatSeconds, 120, has to be below TimeoutSeconds, 60"),
+    (unassigned_variable, "CreateModel", "$trained is read before"),
+    (bare_name, "CreateModel", "the bare name plan reads nothing"),
+    (misspelt_name_inside_an_expression, "Train", "MaxRuntimeInSecond: "),
+    (missing_required_argument, "Train", "Arguments.OutputDataConfig is missing"),
+    (wrong_type, "Train", "has to be of type boolean"),
+    (wrong_enumeration, "PutScalingPolicy", "is it TargetTrackingScaling?"),
+    (error_nobody_raises, "FindImage", "is it Ecr.ImageNotFoundException?"),
+    (missing_default, "IsImageBuilt", "Default is missing"),
+    (missing_comment, "Done", "Comment is missing"),
+    (uncaught_task, "CreateModel", "Catch of States.ALL is missing"),
+]
+
+
+@pytest.mark.parametrize(("bug", "state", "finding"), SEEDED, ids=[bug.__name__ for bug, _, _ in SEEDED])
+def test_a_seeded_bug_is_caught_where_it_is(bug: Callable[[States], None], state: str, finding: str) -> None:
+    machine = copy.deepcopy(PIPELINE)
+    bug(machine["States"])
+
+    problems = asl_check.check(machine)
+
+    assert [problem for problem in problems if problem.startswith(f"{state}: ") and finding in problem], problems
+
+
+def test_the_command_names_the_file_and_fails(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = copy.deepcopy(PIPELINE)
+    dangling_next(machine["States"])
+    path = tmp_path / "broken.asl.json"
+    path.write_text(json.dumps(machine))
+
+    assert asl_check.main([str(path)]) == 1
+    assert capsys.readouterr().out.startswith(f"{path}: CreateModel: ")
+    assert asl_check.main([str(PATH)]) == 0

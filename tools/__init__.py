@@ -1,0 +1,1 @@
+"""What a person runs beside the stack: the demo, the drawn data set, checkers, local invocation."""

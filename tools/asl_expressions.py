@@ -1,0 +1,152 @@
+"""The JSONata in a state machine: does it parse, and does everything it reads exist where it reads it?
+
+An expression is a whole string `{% ... %}`. It sees `$states` and the workflow's variables, and nothing else: a bare
+name reads the document, of which Step Functions gives it none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonata import Jsonata  # type: ignore[import-untyped,unused-ignore]
+from jsonata.jexception import JException  # type: ignore[import-untyped,unused-ignore]
+
+Node = Any  # a symbol of the parser's tree: type, value, and children in attributes of their own
+
+# JSONata 2.0.6 without $eval, and what Step Functions adds.
+_FUNCTIONS = """
+abs append assert average base64decode base64encode boolean ceil clone contains count decodeUrl decodeUrlComponent
+distinct each encodeUrl encodeUrlComponent error exists filter floor formatBase formatInteger formatNumber fromMillis
+join keys length lookup lowercase map match max merge millis min not now number pad parseInteger parseNumber power
+reduce replace reverse round shuffle sift single sort split spread sqrt string substring substringAfter substringBefore
+sum toMillis trim type uppercase zip partition range hash random uuid parse"""
+FUNCTIONS = frozenset(_FUNCTIONS.split())
+
+
+def is_expression(text: str) -> bool:
+    """Whether Step Functions evaluates `text`."""
+    return text.startswith("{%") and text.endswith("%}")
+
+
+def parse(text: str) -> Node | str:
+    """The tree of the expression in `{% ... %}`, or what is wrong with it."""
+    try:
+        return Jsonata.jsonata(text[2:-2].strip()).ast
+    except JException as error:
+        return f"JSONata does not parse: {error} ({error.error})"
+
+
+def expressions(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string in `value` that is an expression or looks like a failed one, with its path."""
+    if isinstance(value, str):
+        if "{%" in value or "%}" in value:
+            yield path, value
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from expressions(member, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from expressions(member, f"{path}[{index}]")
+
+
+def check(value: Any, path: str, variables: frozenset[str] | set[str], readable: set[str]) -> Iterator[str]:
+    """What is wrong with the expressions in `value`; `variables` are assigned, `readable` are members of $states."""
+    for where, text in expressions(value, path):
+        if not is_expression(text):
+            yield f"{where}: an expression must be the whole string, from {{% to %}}"
+            continue
+        tree = parse(text)
+        if isinstance(tree, str):
+            yield f"{where}: {tree}"
+            continue
+        for problem in _Reader(variables, readable).problems(tree):
+            yield f"{where}: {problem}"
+
+
+def literal_object(text: str) -> list[dict[str, Any]]:
+    """The objects that the expression builds by literal keys (both arms of a condition), values being trees."""
+    tree = parse(text) if is_expression(text) else ""
+    return [] if isinstance(tree, str) else list(_objects(tree))
+
+
+def _objects(node: Node) -> Iterator[dict[str, Any]]:
+    if node.type == "condition":
+        for arm in (node.then, node._else):
+            if arm is not None:
+                yield from _objects(arm)
+    elif node.type == "unary" and node.value == "{" and all(key.type == "string" for key, _ in node.lhs_object):
+        yield {key.value: value for key, value in node.lhs_object}
+
+
+class _Reader:
+    """Walks one tree. Names of an expression's own blocks and functions are taken for its whole: they are short."""
+
+    def __init__(self, variables: frozenset[str] | set[str], readable: set[str]) -> None:
+        self.variables = variables
+        self.readable = readable
+        self.own: set[str] = set()
+
+    def problems(self, tree: Node) -> Iterator[str]:
+        self.own = set(_bound(tree))
+        yield from self._visit(tree, has_document=False)
+
+    def _visit(self, node: Node, has_document: bool) -> Iterator[str]:
+        """`has_document`: names read something here, as in a filter, behind a step of a path, in a function's body."""
+        first = node.steps[0] if node.type == "path" else None
+        passed = []  # children that have been judged here
+        if node.type == "variable":
+            yield from self._variable(node.value)
+        elif node.type == "name" and not has_document:
+            yield f"the bare name {node.value} reads nothing: begin with $states.input or a variable"
+        elif node.type == "function" and node.procedure.type == "variable":
+            passed = [node.procedure]
+            if node.procedure.value not in FUNCTIONS and node.procedure.value not in self.own:
+                yield f"there is no function ${node.procedure.value}"
+        elif first is not None and first.type == "variable" and first.value == "states":
+            passed = [first]
+            yield from self._states(node.steps)
+        filters = [child for name in ("stages", "predicate") for child in _symbols(getattr(node, name, None))]
+        for child in _children(node):
+            if child not in passed:
+                inner = (
+                    has_document
+                    or node.type == "lambda"
+                    or child in filters
+                    or (first is not None and child is not first)
+                )
+                yield from self._visit(child, inner)
+
+    def _states(self, steps: list[Node]) -> Iterator[str]:
+        member = steps[1].value if len(steps) > 1 and steps[1].type == "name" else ""
+        if member not in self.readable:
+            yield f"$states.{member} is not there at this place; there are {', '.join(sorted(self.readable))}"
+
+    def _variable(self, name: str) -> Iterator[str]:
+        if name == "states":
+            yield "$states has to be read by member, such as $states.input"
+        elif name and name != "$" and name not in self.own and name not in self.variables and name not in FUNCTIONS:
+            yield f"${name} is read before every way here has assigned it"
+
+
+def _bound(node: Node) -> Iterator[str]:
+    if node.type == "bind":
+        yield node.lhs.value
+    if node.type == "lambda":
+        yield from (argument.value for argument in node.arguments)
+    for child in _children(node):
+        yield from _bound(child)
+
+
+def _children(node: Node) -> Iterator[Node]:
+    for name, member in vars(node).items():
+        if not name.startswith("_outer") and name not in ("slot", "ancestor"):
+            yield from _symbols(member)
+
+
+def _symbols(member: Any) -> Iterator[Node]:
+    if isinstance(member, list | tuple):
+        for item in member:
+            yield from _symbols(item)
+    elif hasattr(member, "type") and hasattr(member, "value"):
+        yield member
