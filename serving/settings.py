@@ -1,0 +1,69 @@
+"""What the environment says, read once at the start."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PRECISIONS = ("f32", "bf16", "f16", "auto")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this server runs.
+
+    threads    requests worked on at a time (SERVING_THREADS; default: the cores it may use)
+    capacity   requests inside at a time, waiting ones too; more get 503 (SERVING_CAPACITY)
+    precision  arithmetic of the model: f32, bf16, f16, or auto for OpenVINO's choice (SERVING_PRECISION). f32 is what
+               training measured and calibrated; bf16 is faster where the CPU has AMX, and answers a little differently
+    drain      seconds during which a stopping server still takes requests, while /ping says no (SERVING_DRAIN_SECONDS)
+    """
+
+    model_dir: Path
+    host: str
+    port: int
+    threads: int
+    capacity: int
+    precision: str
+    drain: float
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ`. Raises ValueError naming the variable."""
+    port = "PORT" if environ.get("PORT") else "SAGEMAKER_BIND_TO_PORT"
+    precision = environ.get("SERVING_PRECISION") or "f32"
+    if precision not in PRECISIONS:
+        raise ValueError(f"SERVING_PRECISION: {precision!r} is none of {', '.join(PRECISIONS)}")
+    threads = int(_number(environ, "SERVING_THREADS", cores(), 1, 256))
+    return Settings(
+        model_dir=Path(environ.get("MODEL_DIR") or "/opt/ml/model"),
+        host=environ.get("HOST") or "0.0.0.0",  # noqa: S104 - a container is reached from outside itself
+        port=int(_number(environ, port, 8080, 0, 65535)),
+        threads=threads,
+        capacity=int(_number(environ, "SERVING_CAPACITY", max(64, 16 * threads), 1, 100_000)),
+        precision=precision,
+        drain=_number(environ, "SERVING_DRAIN_SECONDS", 0.5, 0, 20),
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = environ.get(name, "")
+    try:
+        value = float(text) if text else float(default)
+    except ValueError:
+        raise ValueError(f"{name}: {text!r} is not a number") from None
+    if not low <= value <= high:
+        raise ValueError(f"{name}: {text} is not between {low} and {high}")
+    return value
+
+
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores this process may use: by affinity, and by the container's CPU quota where there is one."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text(encoding="ascii").split()
+        count = min(count, math.ceil(int(allowed) / int(period)))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        pass
+    return max(1, count)

@@ -1,0 +1,173 @@
+"""The main job on one machine, whole and for real: `make demo`, `make up`, `make down`.
+
+demo [--data DIR]   embedded AWS up, sam build, sam deploy, upload, pipeline, predictions; then everything stopped
+up   [--data DIR]   the same, but left running; writes .local/stack.json and prints a curl line
+down                stops what `up` left running and removes its state
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import boto3
+from rich.console import Console
+from rich.text import Text
+
+from tools import ask, local_stack, pipeline
+from tools.progress import Progress
+from tools.stack import Stack, StackError, describe_stack
+from tools.upload import DataError, picture_files, upload
+
+LOCAL = local_stack.ROOT / ".local"
+STATE = LOCAL / "aws"
+STACK_FILE = LOCAL / "stack.json"
+DATA_PREFIX = "dogImages/"
+SHOWN_PICTURES = 5
+
+
+class DemoError(Exception):
+    """A step failed; the message holds what a person needs to go on."""
+
+
+def main() -> int:
+    """Command line; exit status 0 on success, 1 on failure, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["demo", "up", "down"])
+    parser.add_argument("--data", type=Path, help="a folder in the dogImages layout (default: drawn pictures)")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = Console()
+    try:
+        if arguments.command == "down":
+            down()
+        elif arguments.command == "up":
+            up(console, arguments.data)
+        else:
+            demo(console, arguments.data)
+    except (DemoError, StackError, DataError, local_stack.LocalStackError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: everything that was started has been stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def demo(console: Console, data: Path | None) -> None:
+    """Run the main job in a temporary place and leave nothing behind."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kennel-") as scratch:
+        state = Path(scratch) / "aws"
+        with local_stack.stopped_afterwards(state):
+            main_job(console, data, Path(scratch), state)
+    console.print(f"Everything is stopped. Whole demo: {time.monotonic() - began:.0f} s.", highlight=False)
+
+
+def up(console: Console, data: Path | None) -> None:
+    """Run the main job and leave the stack running for its user."""
+    if STACK_FILE.exists():
+        raise DemoError("a local stack is up already ('make down' stops it)")
+    with tempfile.TemporaryDirectory(prefix="kennel-") as scratch:
+        try:
+            stack, pictures = main_job(console, data, Path(scratch), STATE)
+        except BaseException:
+            with local_stack.stopped_afterwards(STATE):
+                raise
+        shown = LOCAL / f"picture{pictures[0].suffix.lower()}"
+        shutil.copyfile(pictures[0], shown)
+    stack.save(STACK_FILE)
+    console.print(f"\nThe stack is up ({_shown(STACK_FILE)}); 'make down' stops it. Ask it:\n", highlight=False)
+    print(
+        f"curl -s -H 'x-api-key: {stack.api_key}' -H 'content-type: {ask.content_type(shown)}' "
+        f"--data-binary @{_shown(shown)} '{stack.api_url}/predictions?top_k=5'"
+    )
+
+
+def down() -> None:
+    """Stop what ``up`` left running and remove its state."""
+    local_stack.stop(STATE)
+    shutil.rmtree(STATE, ignore_errors=True)
+    for left in (STACK_FILE, *LOCAL.glob("picture.*")):
+        left.unlink(missing_ok=True)
+
+
+def main_job(console: Console, data: Path | None, scratch: Path, state: Path) -> tuple[Stack, list[Path]]:
+    """From nothing to answers, printed. Returns the stack and the pictures its accuracy was measured on."""
+    if data:
+        picture_files(data)  # a wrong folder is refused before anything is started
+    with Progress(console) as progress:
+        with progress.step("start embedded AWS"):
+            local_stack.start(state)
+        with progress.step("sam build"):
+            local_stack.sam("build")
+        with progress.step("sam deploy"):
+            local_stack.sam("deploy", "--config-env", "local")
+        stack = describe_stack(local_stack.NAME)
+        folder = data.resolve() if data else _draw(progress, scratch / "dogs")
+        with progress.step("upload pictures"):
+            sent = partial(progress.count, "upload pictures")
+            upload(boto3.client("s3"), folder, stack.data_bucket, DATA_PREFIX, sent)
+        outcome = pipeline.follow(pipeline.start(stack.state_machines["pipeline"], {}), progress)
+        if outcome.status != "SUCCEEDED":
+            raise DemoError(f"the pipeline ended {outcome.status}: {outcome.error}: {outcome.cause}")
+        files = picture_files(folder)
+        pictures = [path for path in files if path.parts[-3] == "test"] or files
+        with progress.step("predictions over the API"):
+            answers = ask.ask(stack, pictures)
+    _report(console, answers, outcome.seconds)
+    return stack, pictures
+
+
+def _draw(progress: Progress, folder: Path) -> Path:
+    with progress.step("draw pictures"):
+        local_stack.run([sys.executable, "-m", "tools.draw_dogs", str(folder)], "drawing the pictures")
+    return folder
+
+
+def _report(console: Console, answers: list[ask.Answer], pipeline_seconds: float) -> None:
+    """Five of the answers with their truth, then what was measured on all of them."""
+    for answer in answers[:: max(1, len(answers) // SHOWN_PICTURES)][:SHOWN_PICTURES]:
+        for line in _answer_lines(answer):
+            console.print(line, soft_wrap=True)
+    median, p99 = ask.latency_ms(answers)
+    console.print(
+        f"\nTest split over the API: accuracy {ask.accuracy(answers):.1%} on {len(answers)} pictures; "
+        f"latency p50 {median:.0f} ms, p99 {p99:.0f} ms. Pipeline: {pipeline_seconds:.0f} s.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _answer_lines(answer: ask.Answer) -> list[Text]:
+    name = f"{answer.path.parent.name}/{answer.path.name}"
+    if answer.status != 200:
+        return [Text(f"\n{name}: refused with {answer.status}: {answer.body.get('detail')}", style="red")]
+    sure = "" if answer.body["confident"] else ", and the model is not sure"
+    lines = [Text(f"\n{name}: truth {answer.truth}{sure}", style="bold")]
+    for prediction in answer.body["predictions"]:
+        style = "green" if prediction["breed"] == answer.truth else ""
+        lines.append(Text(f"  {prediction['probability']:6.1%}  {prediction['breed']}", style=style))
+    return lines
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(local_stack.ROOT))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Bring the stack up on the embedded AWS and take it away again, through the same commands a person would type."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.stack import local_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+SAM = Path(os.environ.get("KENNEL_SAM", ROOT / ".venv-sam" / "bin" / "sam"))
+NAME = "kennel-local"
+SHOWN_LINES = 25
+
+
+class LocalStackError(Exception):
+    """A command failed; the message holds the end of what it said."""
+
+
+def start(state: Path) -> None:
+    """Start the embedded AWS with its state in ``state`` and point every AWS client of this process at it."""
+    run([sys.executable, "-m", "local_aws", "up", "--state", str(state)], "starting the embedded AWS")
+    running = json.loads((state / "local_aws.json").read_text())
+    environment = local_environment(running["endpoint_url"], running["region"], os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def stop(state: Path) -> None:
+    """Stop the embedded AWS and every process it started. Does nothing when it is not up."""
+    run([sys.executable, "-m", "local_aws", "down", "--state", str(state)], "stopping the embedded AWS")
+
+
+def sam(*arguments: str) -> None:
+    """Run the SAM CLI in the repository root, unmodified: AWS_ENDPOINT_URL alone points it at the embedded AWS."""
+    if not SAM.exists():
+        raise LocalStackError(f"the SAM CLI is missing ({SAM.relative_to(ROOT)}): 'make setup' installs it")
+    run([str(SAM), *arguments], f"sam {arguments[0]}")
+
+
+def run(command: list[str], what: str) -> None:
+    """Run a command quietly in the repository root."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()[-SHOWN_LINES:]
+        raise LocalStackError(f"{what} failed (exit status {done.returncode}):\n" + "\n".join(said))
+
+
+@contextlib.contextmanager
+def stopped_afterwards(state: Path) -> Iterator[None]:
+    """Whatever happens in the block, the embedded AWS is stopped at its end."""
+    try:
+        yield
+    finally:
+        # A second Ctrl-C must not cut the clean-up short.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        stop(state)
