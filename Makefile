@@ -61,13 +61,13 @@ setup: .venv/ready .venv-sam/ready
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Kennel needs Python 3.11 to 3.13 and found %d.%d: say which with make PYTHON=python3.11" % sys.version_info[:2])'
 	@echo "setting up .venv (once, about a minute)"
 	@$(PYTHON) -m venv --clear .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,local,dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,local,dev]'
 	@touch $@
 
 .venv-sam/ready: constraints-sam.txt
 	@echo "setting up .venv-sam (once, about half a minute)"
 	@$(PYTHON) -m venv --clear .venv-sam
-	@.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli
+	@.venv-sam/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli
 	@touch $@
 
 .PHONY: bench

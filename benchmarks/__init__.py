@@ -1,0 +1,1 @@
+"""One script a claim. Each measures on this machine, now, and writes results/NAME.json; README.md shows them all."""

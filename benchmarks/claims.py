@@ -1,0 +1,95 @@
+"""Record what a benchmark measured against its goal, with the machine and commit it was measured on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One figure: what was to be reached, what was measured. ``goal`` reads e.g. ``<= 150``."""
+
+    name: str
+    goal: str
+    measured: float
+    unit: str
+    met: bool
+
+
+def claim(name: str, comparison: Literal["<=", ">="], goal: float, measured: float, unit: str) -> Claim:
+    """Compare a measured figure with its goal."""
+    met = measured <= goal if comparison == "<=" else measured >= goal
+    return Claim(name, f"{comparison} {goal:g}", round(measured, 4), unit, met)
+
+
+def record(name: str, claims: list[Claim], details: Mapping[str, object] | None = None) -> int:
+    """Print the claims, write ``results/NAME.json``; returns an exit status: 0, also when a goal was missed.
+
+    A missed goal is a finding to be published, not a broken benchmark.
+    """
+    result = {
+        "name": name,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed_files": len(_git("status", "--porcelain").splitlines()),
+        "machine": machine(),
+        "claims": [asdict(one) for one in claims],
+        "details": details or {},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for one in claims:
+        print(f"{'met   ' if one.met else 'MISSED'}  {one.name}: {one.measured:g} {one.unit} (goal {one.goal})")
+    return 0
+
+
+def machine() -> dict[str, object]:
+    """The machine in the terms that matter here: cores, memory, instruction sets, Python."""
+    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
+    flags = set(next((line.split() for line in cpu.splitlines() if line.startswith("flags")), []))
+    return {
+        "cpu": model or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def write_table() -> None:
+    """Generate the table of all claims into benchmarks/README.md, between its two markers."""
+    rows = ["| benchmark | figure | goal | measured | met |", "|---|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("*.json")):
+        result = json.loads(path.read_text())
+        for one in result["claims"]:
+            met = "yes" if one["met"] else "**no**"
+            rows.append(
+                f"| {result['name']} | {one['name']} | {one['goal']} | {one['measured']:g} {one['unit']} | {met} |"
+            )
+    readme = ROOT / "benchmarks" / "README.md"
+    before, _, rest = readme.read_text().partition("<!-- claims -->\n")
+    _, _, after = rest.partition("<!-- /claims -->")
+    readme.write_text(f"{before}<!-- claims -->\n" + "\n".join(rows) + f"\n<!-- /claims -->{after}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    write_table()

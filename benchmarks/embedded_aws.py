@@ -1,0 +1,101 @@
+"""How fast the embedded AWS is up, what it holds in memory when idle, and what Lambda and the API add to the endpoint.
+
+Overhead is a difference of medians of calls made in turn (endpoint, function, API, endpoint, ...) by one client with
+the same picture, so that noise of the machine meets all three alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import httpx
+import psutil
+from rich.console import Console
+
+from benchmarks.claims import claim, record
+from tools import ask, demo, local_stack
+from tools.stack import Stack
+
+STARTS = 5
+CALLS = 300
+
+
+def main() -> int:
+    """Measure and record."""
+    starts, idle = zip(*(_start_once() for _ in range(STARTS)), strict=True)
+    with running_stack() as (stack, pictures):
+        endpoint, function, api = _calls_in_turn(stack, pictures[0])
+    claims = [
+        claim("embedded AWS up", "<=", 3.0, statistics.median(starts), "s"),
+        claim("embedded AWS idle, resident in all", "<=", 150.0, statistics.median(idle), "MB"),
+        claim("function warm, above the endpoint's own time, p50", "<=", 15.0, function - endpoint, "ms"),
+    ]
+    details = {"endpoint_p50_ms": endpoint, "function_p50_ms": function, "api_p50_ms": api, "calls_each": CALLS}
+    return record("embedded_aws", claims, details)
+
+
+@contextlib.contextmanager
+def running_stack() -> Iterator[tuple[Stack, list[Path]]]:
+    """The stack of `make demo` with a model in service; stopped at the end, whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="kennel-bench-") as scratch:
+        state = Path(scratch) / "aws"
+        with local_stack.stopped_afterwards(state):
+            yield demo.main_job(Console(), None, Path(scratch), state)
+
+
+def _start_once() -> tuple[float, float]:
+    """Seconds from the command to ready, and megabytes resident in all of its processes 3 s later."""
+    with tempfile.TemporaryDirectory(prefix="kennel-bench-") as scratch:
+        state = Path(scratch) / "aws"
+        with local_stack.stopped_afterwards(state):
+            began = time.perf_counter()
+            local_stack.start(state)
+            seconds = time.perf_counter() - began
+            time.sleep(3)
+            process = psutil.Process(json.loads((state / "local_aws.json").read_text())["pid"])
+            family = [process, *process.children(recursive=True)]
+            return seconds, sum(one.memory_info().rss for one in family) / 1e6
+
+
+def _calls_in_turn(stack: Stack, picture: Path) -> tuple[float, float, float]:
+    """Median milliseconds of: the endpoint called directly, the function invoked directly, the API."""
+    body, content_type = picture.read_bytes(), ask.content_type(picture)
+    runtime, functions, cloud = (boto3.client(name) for name in ("sagemaker-runtime", "lambda", "cloudformation"))
+    outputs = cloud.describe_stacks(StackName=stack.name)["Stacks"][0]["Outputs"]
+    function = next(one["OutputValue"] for one in outputs if one["OutputKey"] == "ClassifyFunction")
+    s3_event = json.dumps({"s3": _uploaded(stack, picture)})
+
+    with httpx.Client(headers={"x-api-key": stack.api_key, "content-type": content_type}) as client:
+
+        def endpoint() -> None:
+            runtime.invoke_endpoint(EndpointName=stack.endpoint_name, Body=body, ContentType=content_type)
+
+        def invoke() -> None:
+            functions.invoke(FunctionName=function, Qualifier="live", Payload=s3_event)["Payload"].read()
+
+        def api() -> None:
+            client.post(f"{stack.api_url}/predictions", content=body).raise_for_status()
+
+        times: dict[Callable[[], None], list[float]] = {endpoint: [], invoke: [], api: []}
+        for _ in range(CALLS):
+            for call, seen in times.items():
+                began = time.perf_counter()
+                call()
+                seen.append((time.perf_counter() - began) * 1000)
+        return (statistics.median(times[endpoint]), statistics.median(times[invoke]), statistics.median(times[api]))
+
+
+def _uploaded(stack: Stack, picture: Path) -> str:
+    return f"s3://{stack.data_bucket}/{demo.DATA_PREFIX}{'/'.join(picture.parts[-3:])}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Looking at a training data set in S3 (`train/ valid/ test/`, one folder a class) without downloading it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kennel import images
+from kennel.errors import InvalidRun
+from kennel.s3uri import S3Uri
+
+_REQUIRED = ("train", "valid")
+_SPLITS = (*_REQUIRED, "test")
+_MAX_SMOKE_BYTES = 4_500_000  # what classify takes
+_SMOKE_TRIES = 5
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What was found: `pictures` counts all splits, `classes` those of train/."""
+
+    folder: S3Uri
+    pictures: int
+    classes: int
+    smoke_picture: S3Uri
+
+
+@dataclass(slots=True)
+class _Split:
+    pictures_of: Counter[str] = field(default_factory=Counter)  # class folder -> pictures
+    sizes: list[tuple[int, str]] = field(default_factory=list)  # (bytes, key)
+
+
+def inspect(client: Any, folder: S3Uri) -> Dataset:
+    """Count the pictures of `folder` and find one for the smoke test. Raises InvalidRun with all that is wrong."""
+    splits = {name: _read_split(client, folder, name) for name in _SPLITS}
+    problems = _problems(folder, splits)
+    smoke = None if problems else _smoke_picture(client, folder, [*splits["test"].sizes], [*splits["valid"].sizes])
+    if smoke is None:
+        raise InvalidRun(
+            problems or [f"data: {folder} has no readable test or valid picture of at most {_MAX_SMOKE_BYTES} bytes"]
+        )
+    pictures = sum(split.pictures_of.total() for split in splits.values())
+    return Dataset(folder, pictures, len(splits["train"].pictures_of), smoke)
+
+
+def _read_split(client: Any, folder: S3Uri, name: str) -> _Split:
+    split = _Split()
+    prefix = f"{folder.key}{name}/"
+    for key, size in _objects(client, folder.bucket, prefix):
+        parts = key[len(prefix) :].split("/")
+        # a picture is CLASS/NAME; what lies elsewhere, folder markers and hidden files are not
+        if len(parts) == 2 and all(parts) and not parts[1].startswith("."):
+            split.pictures_of[parts[0]] += 1
+            split.sizes.append((size, key))
+    return split
+
+
+def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            yield item["Key"], item["Size"]
+
+
+def _problems(folder: S3Uri, splits: dict[str, _Split]) -> list[str]:
+    missing = [
+        f"data: {folder}{name}/ has no picture in a class folder" for name in _REQUIRED if not splits[name].pictures_of
+    ]
+    if missing:
+        return missing
+    train = set(splits["train"].pictures_of)
+    problems = [f"data: {folder}train/ has one class only, {min(train)}"] if len(train) < 2 else []
+    for name in _SPLITS[1:]:
+        classes = set(splits[name].pictures_of)
+        problems += _difference(f"data: {folder}{name}/ has classes that train/ lacks", classes - train)
+        if name in _REQUIRED:
+            problems += _difference(f"data: {folder}{name}/ lacks classes of train/", train - classes)
+    return problems
+
+
+def _difference(sentence: str, classes: set[str]) -> list[str]:
+    if not classes:
+        return []
+    more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
+    return [f"{sentence}: {', '.join(sorted(classes)[:_SHOWN])}{more}"]
+
+
+def _smoke_picture(client: Any, folder: S3Uri, *candidates: list[tuple[int, str]]) -> S3Uri | None:
+    """A picture that an endpoint must be able to answer, of the first split that has one.
+
+    Data sets hold broken files. The picture of middle size is neither a stub nor a giant, and its first bytes must be
+    those of a picture.
+    """
+    for sizes in candidates:
+        fitting = sorted((size, key) for size, key in sizes if images.HEADER_BYTES <= size <= _MAX_SMOKE_BYTES)
+        if not fitting:
+            continue
+        middle = fitting[len(fitting) // 2][0]
+        for _, key in sorted(fitting, key=lambda item: abs(item[0] - middle))[:_SMOKE_TRIES]:
+            head = client.get_object(Bucket=folder.bucket, Key=key, Range=f"bytes=0-{images.HEADER_BYTES - 1}")[
+                "Body"
+            ].read()
+            if images.sniff(head):
+                return S3Uri(folder.bucket, key)
+    return None

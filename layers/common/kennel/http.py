@@ -1,0 +1,99 @@
+"""API Gateway REST proxy events in, proxy answers out. A direct invocation gets the same answer shape."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kennel.errors import BadRequest, RequestError, problem_document
+
+Answer = dict[str, object]
+
+# The API is called by pages of other origins and authenticates by a header, never by a cookie: any origin may ask.
+_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Request-Id, Retry-After"}
+_ALWAYS = {**_CORS, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A proxy event, decoded: `route` is the resource path, header names are lower case, `body` is as sent."""
+
+    method: str
+    route: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+def is_proxy_event(event: object) -> bool:
+    """Whether API Gateway made this event; anything else is a direct invocation."""
+    return isinstance(event, dict) and "httpMethod" in event and "requestContext" in event
+
+
+def to_request(event: Mapping[str, object]) -> Request:
+    """Decode a proxy event. Raises BadRequest when it says it is base64 and is not, or lacks what a proxy event has."""
+    body = event.get("body") or ""
+    if not isinstance(body, str):
+        raise BadRequest("the event's body is not text")
+    try:
+        # surrogatepass: a lone surrogate is no reason for a 500; the JSON or picture check then refuses the bytes
+        raw = (
+            base64.b64decode(body, validate=True)
+            if event.get("isBase64Encoded")
+            else body.encode("utf-8", "surrogatepass")
+        )
+    except (binascii.Error, ValueError):
+        raise BadRequest("the event's body is not base64") from None
+    return Request(
+        method=str(event["httpMethod"]).upper(),
+        route=str(event.get("resource") or event.get("path") or "/"),
+        headers={name.lower(): value for name, value in _texts(event.get("headers")).items()},
+        query=_texts(event.get("queryStringParameters")),
+        body=raw,
+    )
+
+
+def request_id(event: object, context: object) -> str:
+    """API Gateway's id of the request, else Lambda's, else a new one; in the answer and in every log line."""
+    gateway = event.get("requestContext") if isinstance(event, dict) else None
+    found = gateway.get("requestId") if isinstance(gateway, dict) else None
+    return str(found or getattr(context, "aws_request_id", None) or uuid.uuid4())
+
+
+def json_answer(status: int, payload: object, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """A proxy answer with a JSON body. `headers` add to the usual ones or replace them."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", **_ALWAYS, "X-Request-Id": request_id, **(headers or {})},
+        "body": json.dumps(payload, separators=(",", ":")),
+        "isBase64Encoded": False,
+    }
+
+
+def problem_answer(error: RequestError, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """A proxy answer with a problem JSON body (RFC 9457), with Retry-After where the problem has one."""
+    extra = {"Content-Type": "application/problem+json", **(headers or {})}
+    if error.problem.retry_after_seconds is not None:
+        extra["Retry-After"] = str(error.problem.retry_after_seconds)
+    return json_answer(error.problem.status, problem_document(error, request_id), request_id, extra)
+
+
+def preflight_answer(allow: str, request_id: str) -> Answer:
+    """The answer to a browser's OPTIONS: `allow` lists the methods (`POST, OPTIONS`)."""
+    headers = {
+        **_ALWAYS,
+        "X-Request-Id": request_id,
+        "Access-Control-Allow-Methods": allow,
+        "Access-Control-Allow-Headers": "Content-Type, X-Api-Key, Authorization, X-Amz-Date, X-Amz-Security-Token",
+        "Access-Control-Max-Age": "600",
+    }
+    return {"statusCode": 204, "headers": headers, "body": "", "isBase64Encoded": False}
+
+
+def _texts(value: object) -> dict[str, str]:
+    """API Gateway sends null for "none"; a hand-written event may send anything."""
+    return {str(name): str(item) for name, item in value.items()} if isinstance(value, dict) else {}

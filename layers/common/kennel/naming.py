@@ -1,0 +1,44 @@
+"""Derived names that SageMaker takes: `[a-zA-Z0-9](-*[a-zA-Z0-9])*`, at most 63 characters.
+
+A name that has to be changed (cut, or a character replaced) ends with a hash of what it was made from, so two different
+originals never become one name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+
+MAX_NAME = 63
+MAX_RUN = 40
+_HASH = 8
+_VALID = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+
+
+def derive(original: str, limit: int = MAX_NAME) -> str:
+    """`original` when it is a valid name of at most `limit` (>= 9) characters, else a readable rest and a hash."""
+    if len(original) <= limit and _VALID.fullmatch(original):
+        return original
+    readable = re.sub(r"[^a-zA-Z0-9]+", "-", original).strip("-")[: limit - _HASH - 1].rstrip("-")
+    return f"{readable}-{_digest(original)}" if readable else _digest(original)
+
+
+def run_name(wanted: str | None, execution: str, started: str) -> str:
+    """A run's name of at most 40 characters, different for every execution even when `wanted` is the same.
+
+    `wanted` is the input's `run`; without it the name begins with the start time, so that runs sort by age.
+    `execution` is the execution's name, `started` its ISO start time: together they are unique.
+    """
+    unique = _digest(f"{execution}\n{started}")
+    label = wanted or f"run-{datetime.fromisoformat(started):%Y%m%d-%H%M%S}"
+    return f"{derive(label, MAX_RUN - _HASH - 1)}-{unique}"
+
+
+def run_resource(stack: str, run: str) -> str:
+    """The name of what `run` makes in `stack` (job, model, ...): the run stays whole, the stack may be cut."""
+    return f"{derive(stack, MAX_NAME - 1 - len(run))}-{run}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH]

@@ -1,0 +1,89 @@
+"""The functions' environment, one frozen dataclass each, read on first call so that importing needs no environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from kennel.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifySettings:
+    """What `classify` needs: its endpoint, the buckets it may read from, and the limits on what it reads."""
+
+    endpoint_name: str
+    own_buckets: tuple[str, ...]
+    max_image_bytes: int
+    url_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateRunSettings:
+    """What `validate_run` needs: the stack's own names, its code bundle, and its parameters as a run's defaults."""
+
+    stack_name: str
+    data_bucket: str
+    artifact_bucket: str
+    endpoint_name: str
+    code_uri: str
+    code_sha256: str
+    serving_repository_uri: str
+    defaults: Mapping[str, object]
+
+
+@cache
+def classify_settings() -> ClassifySettings:
+    """The settings of `classify`; raises SettingsError naming the first variable that is missing or malformed."""
+    return ClassifySettings(
+        endpoint_name=_text("ENDPOINT_NAME"),
+        own_buckets=tuple(name.strip() for name in _text("OWN_BUCKETS").split(",") if name.strip()),
+        max_image_bytes=int(_number("MAX_IMAGE_BYTES", 4_500_000)),
+        url_timeout_seconds=_number("URL_TIMEOUT_SECONDS", 5.0),
+    )
+
+
+@cache
+def validate_run_settings() -> ValidateRunSettings:
+    """The settings of `validate_run`; raises SettingsError naming the first variable that is missing or malformed."""
+    return ValidateRunSettings(
+        stack_name=_text("STACK_NAME"),
+        data_bucket=_text("DATA_BUCKET"),
+        artifact_bucket=_text("ARTIFACT_BUCKET"),
+        endpoint_name=_text("ENDPOINT_NAME"),
+        code_uri=_text("CODE_URI"),
+        code_sha256=_text("CODE_SHA256"),
+        serving_repository_uri=_text("SERVING_REPOSITORY_URI"),
+        defaults=_json_object("DEFAULTS"),
+    )
+
+
+def _text(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"environment variable {name} is not set")
+    return value
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise SettingsError(f"environment variable {name} is not a number: {text}") from None
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"environment variable {name} is not a positive number: {text}")
+    return value
+
+
+def _json_object(name: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(_text(name))
+    except ValueError as error:
+        raise SettingsError(f"environment variable {name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SettingsError(f"environment variable {name} is not a JSON object")
+    return value

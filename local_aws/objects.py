@@ -1,0 +1,64 @@
+"""The local S3, from inside the process: no HTTP, no boto3, one copy of the bytes.
+
+Reading is plain look-up and safe from any thread; writing goes through MiniStack's own request handler on its loop, so
+that versions, encryption headers and notifications are as for any other PutObject.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlparse
+
+from ministack import app
+
+
+class ObjectError(Exception):
+    """A bucket or key that is not there, or a URI that is not s3://bucket/key; the message is for a person."""
+
+
+def parse_uri(uri: str) -> tuple[str, str]:
+    """s3://bucket/key -> (bucket, key)."""
+    parts = urlparse(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ObjectError(f"not an S3 URI: {uri}")
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def keys(bucket: str, prefix: str) -> list[str]:
+    """Every key of `bucket` that starts with `prefix`, sorted. Raises ObjectError for an unknown bucket."""
+    record = app._get_module("s3")._buckets.get(bucket)
+    if record is None:
+        raise ObjectError(f"NoSuchBucket (404): The specified bucket does not exist: {bucket}")
+    return sorted(key for key in list(record["objects"]) if key.startswith(prefix))
+
+
+def read(bucket: str, key: str) -> bytes:
+    """The bytes of one object. Raises ObjectError."""
+    data: bytes | None = app._get_module("s3")._get_object_data(bucket, key)
+    if data is None:
+        raise ObjectError(f"NoSuchKey (404): The specified key does not exist: s3://{bucket}/{key}")
+    return data
+
+
+def read_uri(uri: str) -> bytes:
+    """The bytes of s3://bucket/key. Raises ObjectError."""
+    return read(*parse_uri(uri))
+
+
+def exists(uri: str) -> bool:
+    """Whether s3://bucket/key is there."""
+    try:
+        bucket, key = parse_uri(uri)
+        return key in keys(bucket, key)
+    except ObjectError:
+        return False
+
+
+def write_uri(uri: str, data: bytes) -> None:
+    """Stores `data` under s3://bucket/key. Call from a worker thread, never from the event loop. Raises ObjectError."""
+    bucket, key = parse_uri(uri)
+    headers = {"content-type": "application/octet-stream", "content-length": str(len(data))}
+    status, _, body = app.call_service_handler_sync(
+        app.SERVICE_HANDLERS["s3"], "PUT", f"/{bucket}/{quote(key)}", headers, data, {}
+    )
+    if status >= 300:
+        raise ObjectError(f"could not write {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")

@@ -1,0 +1,68 @@
+"""SageMaker as one service: control plane and runtime sign alike, so one handler takes both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from local_aws.dispatch import JsonService
+from local_aws.errors import Response
+from local_aws.sagemaker.common import Tags
+from local_aws.sagemaker.endpoints import Endpoints
+from local_aws.sagemaker.jobs import TrainingJobs
+from local_aws.sagemaker.resources import EndpointConfigs, Models
+from local_aws.sagemaker.runtime import Runtime
+from local_aws.settings import Paths
+from local_aws.store import Store
+
+
+class SageMaker:
+    """Everything SageMaker of one local AWS."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.store = Store(paths.root / "sagemaker.json")
+        self.tags = Tags(self.store)
+        self.jobs = TrainingJobs(self.store, self.tags, paths.jobs)
+        self.models = Models(self.store, self.tags)
+        self.configs = EndpointConfigs(self.store, self.tags, self.models)
+        self.endpoints = Endpoints(self.store, self.tags, self.models, self.configs, paths)
+        self.runtime = Runtime(self.endpoints)
+        self.service = JsonService(
+            "sagemaker",
+            {
+                "CreateTrainingJob": self.jobs.create,
+                "DescribeTrainingJob": self.jobs.describe,
+                "ListTrainingJobs": self.jobs.list,
+                "StopTrainingJob": self.jobs.stop,
+                "CreateModel": self.models.create,
+                "DescribeModel": self.models.describe,
+                "ListModels": self.models.list,
+                "DeleteModel": self.models.delete,
+                "CreateEndpointConfig": self.configs.create,
+                "DescribeEndpointConfig": self.configs.describe,
+                "ListEndpointConfigs": self.configs.list,
+                "DeleteEndpointConfig": self.configs.delete,
+                "CreateEndpoint": self.endpoints.create,
+                "DescribeEndpoint": self.endpoints.describe,
+                "ListEndpoints": self.endpoints.list,
+                "UpdateEndpoint": self.endpoints.update,
+                "UpdateEndpointWeightsAndCapacities": self.endpoints.update_weights,
+                "DeleteEndpoint": self.endpoints.delete,
+                "AddTags": self.tags.add,
+                "ListTags": self.tags.list,
+                "DeleteTags": self.tags.delete,
+            },
+        )
+
+    async def handle(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, Any]
+    ) -> Response:
+        """MiniStack's handler signature."""
+        if path.startswith("/endpoints/"):
+            return await self.runtime.handle(path, headers, body)
+        return await self.service.handle(headers, body)
+
+    def start(self) -> None:
+        """After the event loop runs: what an earlier process left comes up again or is marked as failed."""
+        self.jobs.fail_interrupted()
+        self.endpoints.restore()

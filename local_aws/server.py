@@ -1,0 +1,182 @@
+"""The emulator process: MiniStack with our services in it, served on loopback until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from local_aws.processes import reap
+from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds
+
+# What a stack of this project needs: the rest of MiniStack's 80 services is refused instead of half there.
+SERVICES = (
+    "account,apigateway,autoscaling,budgets,cloudformation,codebuild,cloudtrail,cloudwatch-logs,dynamodb,ec2,ecr,events,iam,kms,"
+    "lambda,logs,monitoring,resource-groups,s3,scheduler,secretsmanager,sns,sqs,ssm,states,sts,tagging,wafv2"
+)
+
+
+def configure(paths: Paths, port: int) -> None:
+    """MiniStack's settings: it reads them from the environment when it is imported."""
+    for folder in (paths.root, paths.ministack, paths.s3, paths.images, paths.jobs, paths.models, paths.tmp):
+        folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            STATE_MARK: str(paths.root),
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(paths.ministack),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(paths.s3),
+            "SERVICES": os.environ.get("SERVICES", SERVICES),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "DOCKER_HOST": "unix:///nonexistent",
+            "LAMBDA_WARM_TTL_SECONDS": "60",
+            "TMPDIR": str(paths.tmp),
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+        }
+    )
+
+
+class Emulator:
+    """MiniStack's ASGI application with our start and end around its own."""
+
+    def __init__(self, paths: Paths, port: int) -> None:
+        from ministack import app  # noqa: PLC0415 - only after `configure`
+
+        from local_aws import patches  # noqa: PLC0415
+        from local_aws.autoscaling import AutoScaling  # noqa: PLC0415
+        from local_aws.codebuild import Builds  # noqa: PLC0415
+        from local_aws.sagemaker.api import SageMaker  # noqa: PLC0415
+
+        if app._version() != MINISTACK_VERSION:
+            raise SystemExit(f"local_aws needs ministack=={MINISTACK_VERSION}, found {app._version()}")
+        self.paths = paths
+        self.port = port
+        self.ministack = app
+        self.changed = False
+        self._autosaving: asyncio.Task[None] | None = None
+        self.sagemaker = SageMaker(paths)
+        endpoints = self.sagemaker.store.table("endpoints")
+        autoscaling = AutoScaling(paths.root / "autoscaling.json", endpoints)
+        self.sagemaker.endpoints.is_scaled = autoscaling.is_scaled
+        patches.apply(self.sagemaker, autoscaling)
+        patches.patch_builds(Builds(paths))
+
+    async def autosave(self) -> None:
+        """Saves MiniStack's services while they change, so that a killed emulator remembers its stacks, too.
+
+        Logs and metrics are big and change with every request: they are saved only at an orderly end.
+        """
+        while True:
+            await asyncio.sleep(autosave_seconds())
+            if self.changed:
+                self.changed = False
+                services = self.ministack._build_persistence_save_dict()
+                self.ministack.save_all({key: get for key, get in services.items() if not key.startswith("cloudwatch")})
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] != "lifespan":
+            data_plane = scope.get("path", "").startswith(("/endpoints/", "/restapis/", "/_aws/execute-api/"))
+            if scope.get("method") not in ("GET", "HEAD", "OPTIONS") and not data_plane:
+                self.changed = True
+            await self.ministack.app(scope, receive, send)
+            return
+
+        async def listening(message: dict[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self.sagemaker.start()
+                self._autosaving = asyncio.create_task(self.autosave())
+                self.announce()
+            await send(message)
+
+        async def ending() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                if self._autosaving is not None:
+                    self._autosaving.cancel()
+                await asyncio.to_thread(self.sagemaker.jobs.abandon)
+                await self.sagemaker.endpoints.shutdown()
+            return message
+
+        await self.ministack.app(scope, ending, listening)
+
+    def announce(self) -> None:
+        """Writes local_aws.json: from here on the endpoint answers (the socket already listens)."""
+        info = {
+            "pid": os.getpid(),
+            "port": self.port,
+            "endpoint_url": f"http://127.0.0.1:{self.port}",
+            "region": REGION,
+            "account_id": ACCOUNT_ID,
+        }
+        fresh = self.paths.info.with_suffix(".tmp")
+        fresh.write_text(json.dumps(info, indent=2))
+        fresh.replace(self.paths.info)
+
+
+def listen(port: int) -> socket.socket:
+    """A listening loopback socket. Raises SystemExit with one clear line when the port is taken."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise SystemExit(f"error: cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
+    listener.listen(256)
+    return listener
+
+
+async def serve(emulator: Emulator, listener: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.loglevel = os.environ["LOG_LEVEL"]
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await hypercorn_serve(emulator, config, shutdown_trigger=ended.wait)  # type: ignore[arg-type]
+
+
+def run(root: Path, port: int) -> None:
+    """The whole life of the process. When it returns, nothing it started runs any more."""
+    paths = Paths(root)
+    listener = listen(port)
+    port = int(listener.getsockname()[1])
+    configure(paths, port)
+    logging.basicConfig(level=os.environ["LOG_LEVEL"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        asyncio.run(serve(Emulator(paths, port), listener))
+    finally:
+        reap(paths.root)
+        for folder in (paths.tmp, paths.jobs, paths.models):
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            paths.info.rename(paths.info.with_suffix(".last.json"))
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,85 @@
+"""Where a local AWS keeps its state, and the few knobs it has.
+
+Everything a local AWS writes lies under one state directory, so that removing the directory removes all of it, and
+every process it starts carries STATE_MARK=<that directory> in its environment, so that orphans can be found.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_STATE = REPOSITORY_ROOT / ".local" / "aws"
+STATE_MARK = "LOCAL_AWS_STATE"
+REGION = "us-east-1"
+ACCOUNT_ID = "000000000000"
+MINISTACK_VERSION = "1.5.33"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The layout of one state directory."""
+
+    root: Path
+
+    @property
+    def info(self) -> Path:
+        """local_aws.json: pid, port and endpoint of the running (or last) local AWS."""
+        return self.root / "local_aws.json"
+
+    @property
+    def log(self) -> Path:
+        """Output of the background process."""
+        return self.root / "local_aws.log"
+
+    @property
+    def ministack(self) -> Path:
+        """MiniStack's own persisted services."""
+        return self.root / "ministack"
+
+    @property
+    def s3(self) -> Path:
+        """Objects, one file each."""
+        return self.root / "s3"
+
+    @property
+    def images(self) -> Path:
+        """Unpacked "images", DIR/images/<repository>/<tag>/."""
+        return self.root / "images"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder per running training job."""
+        return self.root / "jobs"
+
+    @property
+    def models(self) -> Path:
+        """Unpacked model artifacts, by content."""
+        return self.root / "models"
+
+    @property
+    def tmp(self) -> Path:
+        """TMPDIR of everything the local AWS starts."""
+        return self.root / "tmp"
+
+
+def stop_grace_seconds() -> float:
+    """Seconds from SIGTERM to SIGKILL of a stopped training job: AWS gives 120; LOCAL_AWS_STOP_GRACE shortens it."""
+    return float(os.environ.get("LOCAL_AWS_STOP_GRACE", "120"))
+
+
+def invoke_timeout_seconds() -> float:
+    """Seconds a container may take to answer: AWS gives 60; LOCAL_AWS_INVOKE_TIMEOUT shortens it."""
+    return float(os.environ.get("LOCAL_AWS_INVOKE_TIMEOUT", "60"))
+
+
+def autosave_seconds() -> float:
+    """Seconds between two looks at whether MiniStack's services are to be saved."""
+    return float(os.environ.get("LOCAL_AWS_AUTOSAVE", "5"))
+
+
+def health_check_timeout_seconds() -> float:
+    """Seconds until a container's first good ping: AWS's default is 240; LOCAL_AWS_STARTUP_TIMEOUT shortens it."""
+    return float(os.environ.get("LOCAL_AWS_STARTUP_TIMEOUT", "240"))

@@ -1,0 +1,204 @@
+"""Every file in events/ is accepted or refused as its name says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from kennel.errors import InvalidRun
+from kennel.settings import classify_settings, validate_run_settings
+from moto import mock_aws
+
+from functions.classify import app as classify
+from functions.validate_run import app as validate_run
+from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, png
+
+EVENTS = Path(__file__).parents[2] / "events"
+NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
+PIPELINE = [name for name in NAMES if name.removeprefix("bad_").startswith("pipeline_")]
+REQUESTS = [name for name in NAMES if name not in PIPELINE]
+
+# Event -> (status, slug, a part of the detail). Every bad_*.json must be here.
+REFUSED = {
+    "bad_no_source": (400, "bad-request", "exactly one of url, image and s3 must be given; found none"),
+    "bad_two_sources": (400, "bad-request", "found url and image"),
+    "bad_unknown_field": (400, "invalid-field", "topk: there is no such field"),
+    "bad_event_not_an_object": (400, "bad-request", "not a JSON object"),
+    "bad_url_scheme_file": (400, "bad-url", "scheme"),
+    "bad_url_port_22": (400, "bad-url", "port"),
+    "bad_url_user_and_password": (400, "bad-url", "user or a password"),
+    "bad_url_not_a_url": (400, "bad-url", "scheme"),
+    "bad_url_metadata_service": (403, "address-not-allowed", "public address"),
+    "bad_url_metadata_service_ipv6": (403, "address-not-allowed", "public address"),
+    "bad_url_loopback": (403, "address-not-allowed", "public address"),
+    "bad_url_loopback_decimal": (403, "address-not-allowed", "public address"),
+    "bad_url_loopback_octal": (403, "address-not-allowed", "public address"),
+    "bad_url_loopback_ipv4_mapped": (403, "address-not-allowed", "public address"),
+    "bad_image_not_base64": (400, "invalid-field", "image: is not base64"),
+    "bad_image_not_a_picture": (415, "unsupported-media-type", "first bytes"),
+    "bad_image_gif": (415, "unsupported-media-type", "first bytes"),
+    "bad_image_empty": (400, "invalid-field", "image: 0 characters is below 1"),
+    "bad_s3_foreign_bucket": (403, "forbidden", "own"),
+    "bad_s3_no_key": (400, "invalid-field", "s3: names no object"),
+    "bad_s3_not_an_s3_uri": (400, "invalid-field", "s3: is not of the form"),
+    "bad_top_k_zero": (400, "invalid-field", "top_k: 0 is below 1"),
+    "bad_top_k_134": (400, "invalid-field", "top_k: 134 is above 133"),
+    "bad_top_k_text": (400, "invalid-field", "top_k: is not a whole number"),
+    "bad_top_k_true": (400, "invalid-field", "top_k: is not a whole number"),
+    "bad_output_unknown": (400, "invalid-field", "output: is not one of"),
+    "bad_endpoint_name_of_another_stack": (403, "forbidden", "endpoint_name"),
+    "bad_endpoint_name_without_request_dict": (400, "invalid-field", "request_dict: is missing"),
+    "bad_request_dict_not_json": (400, "bad-request", "request_dict is not JSON"),
+    "bad_api_empty_body": (400, "bad-request", "the body is empty"),
+    "bad_api_broken_json": (400, "bad-request", "the body is not JSON"),
+    "bad_api_text": (415, "unsupported-media-type", "neither a JPEG"),
+    "bad_api_method_get": (405, "method-not-allowed", "GET"),
+    "bad_api_unknown_route": (404, "not-found", "no such route"),
+    "bad_api_body_not_base64": (400, "bad-request", "not base64"),
+    "bad_api_unknown_query_parameter": (400, "invalid-field", "topk: there is no such query parameter"),
+    "bad_api_top_k_twice": (400, "invalid-field", "top_k: is given twice"),
+    "bad_api_called_jpeg_but_pdf": (415, "unsupported-media-type", "neither a JPEG"),
+    "bad_api_endpoint_name": (400, "invalid-field", "endpoint_name: there is no such field"),
+    "bad_pipeline_unknown_field": (0, "", "train.epoch: there is no such field"),
+    "bad_pipeline_unknown_section": (0, "", "training: there is no such field"),
+    "bad_pipeline_epochs_zero": (0, "", "train.epochs: 0 is below 1"),
+    "bad_pipeline_epochs_text": (0, "", "train.epochs: is not a whole number"),
+    "bad_pipeline_epochs_fraction": (0, "", "train.epochs: is not a whole number"),
+    "bad_pipeline_backbone_unknown": (0, "", "features.backbone: is not one of resnet50"),
+    "bad_pipeline_instance_type_not_ml": (0, "", "train.instance_type: is not of the form"),
+    "bad_pipeline_spot_text": (0, "", "train.spot: is not true or false"),
+    "bad_pipeline_minimum_above_maximum": (0, "", "endpoint.minimum: 5 is above endpoint.maximum, 2"),
+    "bad_pipeline_initial_instances_outside": (0, "", "endpoint.initial_instances: 9 is outside"),
+    "bad_pipeline_run_name_with_spaces": (0, "", "run: is not of the form"),
+    "bad_pipeline_section_not_an_object": (0, "", "train: is not an object"),
+    "bad_pipeline_input_not_an_object": (0, "", "input: is not an object"),
+    "bad_pipeline_data_of_another_account": (0, "", "data: somebody-elses-bucket is not one of this stack's own"),
+    "bad_pipeline_data_missing": (0, "", "data: s3://kennel-data/no-such-folder/train/ has no picture"),
+    "bad_pipeline_data_not_an_s3_uri": (0, "", "data: is not of the form"),
+    "bad_pipeline_two_problems": (0, "", "train.seed: -1 is below 0"),
+}
+
+
+def load(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+ENVIRONMENT = {
+    "ENDPOINT_NAME": ENDPOINT,
+    "OWN_BUCKETS": BUCKET,
+    "STACK_NAME": "kennel",
+    "DATA_BUCKET": BUCKET,
+    "ARTIFACT_BUCKET": "kennel-artifacts",
+    "CODE_URI": "s3://kennel-artifacts/code/x/source.tar.gz",
+    "CODE_SHA256": "0" * 64,
+    "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel",
+    "DEFAULTS": "{}",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[None]:
+    """The environment and the data bucket that the events are written for. No event changes either."""
+    caches = (classify_settings, validate_run_settings, classify._s3, classify._session, validate_run._s3)
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setattr(classify.metrics, "namespace", "Kennel")
+        for cached in caches:
+            cached.cache_clear()
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        for split in ("train", "valid", "test"):
+            for breed in ("001.Affenpinscher/Affenpinscher_00003.jpg", "002.Afghan_hound/Afghan_hound_00001.jpg"):
+                s3.put_object(Bucket=BUCKET, Key=f"dogImages/{split}/{breed}", Body=png())
+        yield
+        for cached in caches:
+            cached.cache_clear()
+
+
+@pytest.fixture
+def stack(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """The endpoint behind classify, which remembers what it was asked."""
+    runtime = Runtime()
+    monkeypatch.setattr(classify, "_runtime", lambda: runtime)
+    return runtime
+
+
+@pytest.mark.parametrize("name", [name for name in REQUESTS if not name.startswith("bad_")])
+def test_good_requests_are_answered(stack: Runtime, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # The internet is not there: what a URL leads to is tested in tests/unit/test_fetch.py.
+    monkeypatch.setattr("kennel.fetch.fetch_image", lambda url, **limits: png())
+
+    answer: Any = classify.handler(load(name), LambdaContext())
+
+    assert answer["statusCode"] == 200, answer["body"]
+    (call,) = stack.calls
+    body = json.loads(answer["body"])
+    if name.endswith("logits"):
+        assert isinstance(body[0], list)
+    elif name.endswith("argmax"):
+        assert isinstance(body[0], int)
+    else:
+        assert body["predictions"]
+    assert ("top_k" in call.get("CustomAttributes", "")) == name.endswith(("top_k", "argmax", "json_s3"))
+
+
+@pytest.mark.parametrize("name", [name for name in REQUESTS if name.startswith("bad_")])
+def test_bad_requests_are_refused_for_what_their_name_says(stack: Runtime, name: str) -> None:
+    """With the real URL reader: none of these needs a network to be refused."""
+    status, slug, part = REFUSED[name]
+
+    answer: Any = classify.handler(load(name), LambdaContext())
+
+    body = json.loads(answer["body"])
+    assert (answer["statusCode"], body["type"]) == (status, f"about:blank#{slug}"), body["detail"]
+    assert part in body["detail"]
+    assert not stack.calls
+
+
+@pytest.mark.parametrize("name", [name for name in PIPELINE if not name.startswith("bad_")])
+def test_good_pipeline_inputs_become_plans(stack: Runtime, name: str) -> None:
+    plan = validate_run.handler(load(name), LambdaContext())
+
+    assert plan["data"]["classes"] == 2
+    for section in ("train", "endpoint", "features"):
+        for field, value in load(name)["input"].get(section, {}).items():
+            assert plan[section][field] == value
+
+
+@pytest.mark.parametrize("name", [name for name in PIPELINE if name.startswith("bad_")])
+def test_bad_pipeline_inputs_are_refused_for_what_their_name_says(stack: Runtime, name: str) -> None:
+    with pytest.raises(InvalidRun) as caught:
+        validate_run.handler(load(name), LambdaContext())
+    assert REFUSED[name][2] in str(caught.value)
+
+
+def test_every_bad_event_is_in_the_table_and_the_other_way_round() -> None:
+    assert {name for name in NAMES if name.startswith("bad_")} == set(REFUSED)
+
+
+def test_every_form_and_every_field_has_a_good_event(stack: Runtime) -> None:
+    texts = [json.dumps(load(name)) for name in REQUESTS if not name.startswith("bad_")]
+    for form in ("url", "image", "s3", "endpoint_name", "request_dict", "top_k", "output"):
+        assert any(form in text for text in texts), form
+    from kennel.contracts import RUN_FIELDS  # noqa: PLC0415
+
+    every = load("pipeline_every_field")["input"]
+    given = {f"{section}.{name}" for section, value in every.items() if isinstance(value, dict) for name in value}
+    given |= {name for name, value in every.items() if not isinstance(value, dict)}
+    assert given == {field.path for field in RUN_FIELDS}
+
+
+def test_the_carolina_dog_is_the_very_event_people_know() -> None:
+    assert load("carolina_dog") == {
+        "url": "https://s3.amazonaws.com/cdn-origin-etr.akc.org/wp-content/uploads/2017/11/20113314/"
+        "Carolina-Dog-standing-outdoors.jpg"
+    }

@@ -1,0 +1,31 @@
+"""local_aws/COVERAGE.md lists exactly the operations that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from local_aws.autoscaling import AutoScaling
+from local_aws.sagemaker.api import SageMaker
+from local_aws.settings import REPOSITORY_ROOT, Paths
+
+COVERAGE = (REPOSITORY_ROOT / "local_aws" / "COVERAGE.md").read_text()
+
+
+def listed(heading: str) -> set[str]:
+    """The operations in the first column of the table under `heading`."""
+    section = COVERAGE.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    cells = re.findall(r"^\| *([^|]+?) *\|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([A-Z]\w+)`", cell)}
+
+
+@pytest.mark.parametrize("heading", ["SageMaker", "Application Auto Scaling"])
+def test_the_table_and_the_dispatch_agree(heading: str, tmp_path: Path) -> None:
+    services = {
+        "SageMaker": SageMaker(Paths(tmp_path)).service,
+        "Application Auto Scaling": AutoScaling(tmp_path / "autoscaling.json", {}).service,
+    }
+
+    assert listed(heading) == set(services[heading].operations)

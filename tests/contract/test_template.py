@@ -1,0 +1,190 @@
+"""What template.yaml promises: usable parameters, a log group and a least role per function, no wide policy."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kennel import settings
+from kennel.contracts import RUN_FIELDS
+
+from tests.contract import template
+from tests.contract.template import ROOT
+
+TEMPLATE = template.load()
+TEXT = (ROOT / "template.yaml").read_text(encoding="utf-8")
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+FIELDS = {field.path: field for field in RUN_FIELDS}
+# A stack parameter and the field of a run whose default it is.
+RUN_DEFAULTS = {
+    "train.instance_type": "TrainingInstanceType",
+    "train.instances": "TrainingInstances",
+    "train.volume_gb": "TrainingVolumeGb",
+    "train.max_runtime_seconds": "TrainingMaxRuntimeSeconds",
+    "train.spot": "TrainingSpot",
+    "endpoint.instance_type": "EndpointInstanceType",
+    "endpoint.initial_instances": "ScalingMinimum",
+    "endpoint.minimum": "ScalingMinimum",
+    "endpoint.maximum": "ScalingMaximum",
+    "endpoint.target_invocations_per_minute": "ScalingTarget",
+    "endpoint.scale_in_cooldown_seconds": "ScaleInCooldownSeconds",
+    "endpoint.scale_out_cooldown_seconds": "ScaleOutCooldownSeconds",
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_every_parameter_has_a_default_says_what_it_is_and_what_it_takes(name: str) -> None:
+    parameter = TEMPLATE["Parameters"][name]
+    assert "Default" in parameter
+    assert len(parameter["Description"]) > 20
+    assert parameter["ConstraintDescription"]
+    assert "AllowedValues" in parameter or "AllowedPattern" in parameter or {"MinValue", "MaxValue"} <= parameter.keys()
+
+
+def test_every_parameter_is_in_a_group_of_the_console_and_used() -> None:
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
+    body = json.dumps({part: TEMPLATE[part] for part in ("Resources", "Conditions")})
+    assert [name for name in TEMPLATE["Parameters"] if f'"{name}"' not in body and f"${{{name}}}" not in body] == []
+
+
+def test_a_runs_defaults_are_the_parameters_and_lie_within_what_a_run_takes() -> None:
+    text = FUNCTIONS["ValidateRunFunction"]["Environment"]["Variables"]["DEFAULTS"]["Fn::Sub"]
+    used = dict(re.findall(r'"([a-z_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[0]))
+    used = {f"train.{name}": parameter for name, parameter in used.items()}
+    used |= {
+        f"endpoint.{name}": p for name, p in re.findall(r'"([a-z_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[2])
+    }
+    assert used == RUN_DEFAULTS
+
+    for path, name in RUN_DEFAULTS.items():
+        field, parameter = FIELDS[path], TEMPLATE["Parameters"][name]
+        default: Any = parameter["Default"] == "true" if field.kind is bool else parameter["Default"]
+        assert not field.check(default)[1], path
+        for bound in ("MinValue", "MaxValue"):
+            assert bound not in parameter or not field.check(parameter[bound])[1], f"{name} {bound}"
+
+
+def test_provisioned_concurrency_above_reserved_is_refused_by_a_rule() -> None:
+    parameters, rules = TEMPLATE["Parameters"], TEMPLATE["Rules"]
+    for provisioned in parameters["ProvisionedConcurrency"]["AllowedValues"]:
+        if provisioned:
+            (allowed, _) = rules[f"Provisioned{provisioned}"]["Assertions"][0]["Assert"]["Fn::Contains"]
+            fitting = [r for r in parameters["ReservedConcurrency"]["AllowedValues"] if r == 0 or r >= provisioned]
+            assert [int(value) for value in allowed] == fitting
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_a_role_and_a_log_group_of_its_own(name: str) -> None:
+    function = FUNCTIONS[name]
+    role, group = function["Role"]["Fn::GetAtt"][0], function["LoggingConfig"]["LogGroup"]["Ref"]
+    others = [other for other in FUNCTIONS if other != name]
+    assert role not in [FUNCTIONS[other]["Role"]["Fn::GetAtt"][0] for other in others]
+    assert group not in [FUNCTIONS[other]["LoggingConfig"]["LogGroup"]["Ref"] for other in others]
+    assert f"{role}.WriteOwnLogs" in dict(template.statements())
+
+
+def test_every_log_group_has_a_retention() -> None:
+    groups = template.resources("AWS::Logs::LogGroup")
+    assert {name for name, group in groups.items() if "RetentionInDays" not in group} == set()
+    assert len(groups) >= len(FUNCTIONS) + 4  # the API's, the pipeline's, the image build's, the endpoint's
+
+
+def test_functions_get_exactly_the_environment_they_read() -> None:
+    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
+    readers = {
+        node.name: {
+            call.args[0].value
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant)
+        }
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    for name, reader in (("ClassifyFunction", "classify_settings"), ("ValidateRunFunction", "validate_run_settings")):
+        given = {key for key in FUNCTIONS[name]["Environment"]["Variables"] if not key.startswith("POWERTOOLS_")}
+        assert given == {value for value in readers[reader] if isinstance(value, str) and value.isupper()}, name
+
+
+def test_no_policy_is_managed_or_takes_every_action() -> None:
+    assert "FullAccess" not in TEXT
+    assert [name for name, role in template.resources("AWS::IAM::Role").items() if "ManagedPolicyArns" in role] == []
+    for name, statement in template.statements():
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not [action for action in actions if "*" in action], name
+        assert statement["Effect"] == "Allow", name
+
+
+def test_every_wildcard_resource_is_argued_beside_it() -> None:
+    lines = TEXT.splitlines()
+    wide = [index for index, line in enumerate(lines) if re.search(r"Resource: '\*'$", line)]
+    assert wide
+    for index in wide:
+        start = max(at for at in range(index) if "- Sid:" in lines[at])
+        assert lines[start - 1].strip().startswith("#"), f"line {index + 1}: why every resource?"
+
+
+def test_roles_are_passed_to_one_service_only() -> None:
+    passing = [statement for _, statement in template.statements() if "iam:PassRole" in json.dumps(statement["Action"])]
+    assert passing
+    for statement in passing:
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_trust_policies_name_the_account_but_for_the_two_that_say_why() -> None:
+    bare = [
+        name
+        for name, role in template.resources("AWS::IAM::Role").items()
+        if "aws:SourceAccount" not in json.dumps(role["AssumeRolePolicyDocument"])
+    ]
+    assert sorted(bare) == ["ApiAccountRole", "TrafficShiftRole"]
+
+
+def test_what_classify_may_do_is_its_whole_job_and_no_more() -> None:
+    allowed = {
+        name: statement["Action"] for name, statement in template.statements() if name.startswith("ClassifyRole.")
+    }
+    assert allowed == {
+        "ClassifyRole.AskOwnEndpoint": "sagemaker:InvokeEndpoint",
+        "ClassifyRole.ReadOwnPictures": "s3:GetObject",
+        "ClassifyRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    }
+
+
+@pytest.mark.parametrize("name", template.resources("AWS::S3::Bucket"))
+def test_buckets_are_private_encrypted_versioned_tls_only_and_aged(name: str) -> None:
+    bucket = template.resources("AWS::S3::Bucket")[name]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"] and bucket["LifecycleConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (policy,) = [p for p in template.resources("AWS::S3::BucketPolicy").values() if p["Bucket"] == {"Ref": name}]
+    (tls,) = policy["PolicyDocument"]["Statement"]
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_outputs_are_the_contracts_and_described() -> None:
+    wanted = "ApiUrl ApiKeyId DataBucket ArtifactBucket PipelineArn EndpointName ClassifyFunction CodeUri"
+    assert set(TEMPLATE["Outputs"]) == {*wanted.split(), "ServingRepositoryUri"}
+    assert [name for name, output in TEMPLATE["Outputs"].items() if len(output.get("Description", "")) < 15] == []
+
+
+def test_published_code_follows_the_function_that_carries_it() -> None:
+    assert TEMPLATE["Resources"]["PublishedCode"]["Properties"]["Version"] == {"Ref": "PublishCodeFunction.Version"}
+    assert "AutoPublishAlias" in FUNCTIONS["PublishCodeFunction"]
+
+
+def test_sam_validate_lint_is_clean() -> None:
+    sam = os.environ.get("KENNEL_SAM") or str(ROOT / ".venv-sam" / "bin" / "sam")
+    if not Path(sam).exists():
+        pytest.skip("the SAM CLI is not there: `make setup` puts it into .venv-sam, or KENNEL_SAM names it")
+    environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+    done = subprocess.run(
+        [sam, "validate", "--lint"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

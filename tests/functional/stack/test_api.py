@@ -1,0 +1,122 @@
+"""The API of the deployed stack: every input form, every answer form, and clean refusals."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import boto3
+import httpx
+import psutil
+import pytest
+
+from tests.functional.stack.conftest import DATA_PREFIX, Deployed
+from tools import ask
+
+pytestmark = pytest.mark.slow
+
+
+def invoke(deployed: Deployed, event: dict[str, Any]) -> dict[str, Any]:
+    """Invoke classify directly; returns its proxy-shaped answer with the body parsed."""
+    outputs = boto3.client("cloudformation").describe_stacks(StackName=deployed.stack.name)["Stacks"][0]["Outputs"]
+    name = next(one["OutputValue"] for one in outputs if one["OutputKey"] == "ClassifyFunction")
+    payload = boto3.client("lambda").invoke(FunctionName=name, Qualifier="live", Payload=json.dumps(event))["Payload"]
+    answer: dict[str, Any] = json.load(payload)
+    return answer | {"body": json.loads(answer["body"])}
+
+
+def test_the_api_answers_most_test_pictures_rightly(deployed: Deployed) -> None:
+    answers = ask.ask(deployed.stack, deployed.test_pictures)
+    assert {answer.status for answer in answers} == {200}
+    assert ask.accuracy(answers) > 0.5  # four breeds, so chance is 0.25
+
+
+def test_bytes_base64_and_s3_give_the_same_answer(deployed: Deployed) -> None:
+    path = deployed.test_pictures[0]
+    key = f"{DATA_PREFIX}{'/'.join(path.parts[-3:])}"
+    bodies = [
+        deployed.post(content=path.read_bytes(), headers={"content-type": "image/jpeg"}),
+        deployed.post(json={"image": base64.b64encode(path.read_bytes()).decode()}),
+        deployed.post(json={"s3": f"s3://{deployed.stack.data_bucket}/{key}"}),
+    ]
+    assert [response.status_code for response in bodies] == [200, 200, 200]
+    predictions = [response.json()["predictions"] for response in bodies]
+    assert predictions[0] == predictions[1] == predictions[2]
+
+
+def test_top_k_decides_how_many_breeds_are_answered_and_probabilities_fall(deployed: Deployed) -> None:
+    response = deployed.post(content=deployed.test_pictures[0].read_bytes(), params={"top_k": 3})
+    probabilities = [one["probability"] for one in response.json()["predictions"]]
+    assert len(probabilities) == 3
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_logits_and_argmax_keep_the_baselines_forms(deployed: Deployed) -> None:
+    picture = deployed.test_pictures[0].read_bytes()
+    logits = deployed.post(content=picture, params={"output": "logits"}).json()
+    argmax = deployed.post(content=picture, params={"output": "argmax"}).json()
+    assert len(logits[0]) == 4
+    assert argmax == [logits[0].index(max(logits[0]))]
+
+
+def test_a_direct_invocation_takes_the_same_forms(deployed: Deployed) -> None:
+    path = deployed.test_pictures[0]
+    answer = invoke(deployed, {"image": base64.b64encode(path.read_bytes()).decode()})
+    assert answer["statusCode"] == 200
+    assert answer["body"]["request_id"]
+
+
+def test_the_baselines_request_dict_form_is_understood_and_its_address_refused(deployed: Deployed) -> None:
+    event = {
+        "endpoint_name": deployed.stack.endpoint_name,
+        "request_dict": json.dumps({"url": "http://169.254.169.254/latest/meta-data/"}),
+    }
+    answer = invoke(deployed, event)
+    assert 400 <= answer["statusCode"] < 500
+    assert {"type", "title", "status", "detail", "request_id"} <= answer["body"].keys()
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong-key-wrong-key-wrong"}])
+def test_a_missing_or_wrong_key_is_refused_before_any_function_runs(
+    deployed: Deployed, headers: dict[str, str]
+) -> None:
+    response = httpx.post(f"{deployed.stack.api_url}/predictions", content=b"x", headers=headers)
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("request_parts", "status"),
+    [
+        ({"content": b"", "headers": {"content-type": "image/jpeg"}}, 400),
+        ({"content": b"not a picture", "headers": {"content-type": "image/jpeg"}}, 415),
+        ({"json": {}}, 400),
+        ({"json": {"image": "%%%"}}, 400),
+        ({"json": {"s3": "s3://somebody-elses-bucket/x.jpg"}}, 403),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
+        ({"json": {"image": "aGVsbG8=", "top_k": 0}}, 400),
+    ],
+)
+def test_a_bad_request_is_answered_as_a_problem(deployed: Deployed, request_parts: dict[str, Any], status: int) -> None:
+    response = deployed.post(**request_parts)
+    problem = response.json()
+    assert response.status_code == status, problem
+    assert response.headers["content-type"].startswith("application/problem+json")
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert problem["request_id"]
+    assert "Traceback" not in response.text
+
+
+def test_the_endpoint_recovers_when_its_process_is_killed(deployed: Deployed) -> None:
+    picture = deployed.test_pictures[0].read_bytes()
+    serving = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:3] == ["-m", "serving"]]
+    serving[0].kill()
+    statuses: list[int] = []
+    deadline = time.monotonic() + 30
+    while not statuses or statuses[-1] != 200:
+        statuses.append(deployed.post(content=picture).status_code)
+        assert time.monotonic() < deadline, statuses
+        time.sleep(0.1)
+    assert set(statuses) <= {200, 502, 503}

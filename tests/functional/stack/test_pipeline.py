@@ -1,0 +1,118 @@
+"""The pipeline state machine on the embedded AWS: what a run makes, and how a run fails."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.functional.stack.conftest import Deployed
+from tools import pipeline
+
+pytestmark = pytest.mark.slow
+
+
+def jobs_in_progress() -> list[str]:
+    found = boto3.client("sagemaker").list_training_jobs(StatusEquals="InProgress")
+    return [job["TrainingJobName"] for job in found["TrainingJobSummaries"]]
+
+
+def models_and_configs() -> tuple[int, int]:
+    client = boto3.client("sagemaker")
+    return len(client.list_models()["Models"]), len(client.list_endpoint_configs()["EndpointConfigs"])
+
+
+def test_a_run_with_no_input_ends_with_a_model_in_service(deployed: Deployed) -> None:
+    assert deployed.first_run.status == "SUCCEEDED", deployed.first_run.cause
+    endpoint = boto3.client("sagemaker").describe_endpoint(EndpointName=deployed.stack.endpoint_name)
+    assert endpoint["EndpointStatus"] == "InService"
+
+
+def test_a_run_registers_the_endpoint_for_scaling(deployed: Deployed) -> None:
+    client = boto3.client("application-autoscaling")
+    targets = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert [target["ResourceId"].split("/")[1] for target in targets] == [deployed.stack.endpoint_name]
+    assert policies[0]["PolicyType"] == "TargetTrackingScaling"
+
+
+@pytest.mark.parametrize(
+    ("run_input", "named"),
+    [
+        ({"train": {"epochs": 0}}, "train.epochs"),
+        ({"train": {"epoch": 5}}, "train.epoch"),
+        ({"endpoint": {"minimum": "two"}}, "endpoint.minimum"),
+        ({"data": "s3://somebody-elses-bucket/dogs/"}, "data"),
+    ],
+)
+def test_a_wrong_input_is_refused_before_money_is_spent(
+    deployed: Deployed, run_input: dict[str, object], named: str
+) -> None:
+    outcome = deployed.run(run_input)
+    assert (outcome.status, outcome.error) == ("FAILED", "InvalidRun")
+    assert named in outcome.cause
+
+
+def test_data_without_a_valid_split_is_refused_naming_it(deployed: Deployed, tmp_path: Path) -> None:
+    shutil.copytree(deployed.folder / "train", tmp_path / "train")
+    (tmp_path / "valid" / "001.Nothing").mkdir(parents=True)
+    deployed.put(tmp_path, "no-valid/")
+    outcome = deployed.run({"data": f"s3://{deployed.stack.data_bucket}/no-valid/"})
+    assert outcome.error == "InvalidRun"
+    assert "valid" in outcome.cause
+
+
+def test_corrupt_pictures_fail_the_run_by_name_and_the_old_model_still_serves(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    # given a data set in which a quarter of the pictures is not readable
+    shutil.copytree(deployed.folder, tmp_path / "dogs")
+    for number, path in enumerate(sorted((tmp_path / "dogs" / "train").glob("*/*"))):
+        if number % 4 == 0:
+            path.write_bytes(b"\xff\xd8 not a picture")
+    deployed.put(tmp_path / "dogs", "corrupt/")
+    before, made = deployed.post(content=deployed.test_pictures[0].read_bytes()).json(), models_and_configs()
+    # when a run is started on it
+    outcome = deployed.run({"data": f"s3://{deployed.stack.data_bucket}/corrupt/"})
+    # then it fails with a sentence a person understands, and nothing else has changed
+    assert (outcome.status, outcome.error) == ("FAILED", "TrainingFailed")
+    assert "unreadable" in outcome.cause.lower() or "could not be read" in outcome.cause.lower()
+    assert deployed.post(content=deployed.test_pictures[0].read_bytes()).json()["model"] == before["model"]
+    assert jobs_in_progress() == []
+    assert models_and_configs() == made
+
+
+def test_stopping_an_execution_stops_its_training_job(deployed: Deployed) -> None:
+    client = boto3.client("stepfunctions")
+    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"train": {"epochs": 200}})
+    deadline = time.monotonic() + 60
+    while not jobs_in_progress():
+        assert time.monotonic() < deadline, "the training job never started"
+        time.sleep(0.2)
+    client.stop_execution(executionArn=execution)
+    while jobs_in_progress():
+        assert time.monotonic() < deadline, "the training job goes on"
+        time.sleep(0.2)
+    assert client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_a_second_run_replaces_the_model_without_losing_a_request(deployed: Deployed) -> None:
+    # given a client that asks all the time
+    picture = deployed.test_pictures[0].read_bytes()
+    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"run": "second", "train": {"seed": 7}})
+    client, statuses, models = boto3.client("stepfunctions"), [], []
+    # when a second run updates the endpoint
+    while client.describe_execution(executionArn=execution)["status"] == "RUNNING":
+        response = deployed.post(content=picture)
+        statuses.append(response.status_code)
+        models.append(response.json().get("model"))
+    models.append(deployed.post(content=picture).json()["model"])
+    # then every request was answered, first by the old model and then by the new one
+    assert client.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
+    assert set(statuses) == {200}
+    assert len(set(models)) == 2
+    assert models[-1] != models[0]
+    assert "second" in models[-1]

@@ -1,0 +1,64 @@
+"""Temperature, threshold and calibration error, on figures worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.calibrate import calibration_error, fit_temperature, softmax, threshold_for
+from training.evaluate import evaluate
+
+
+def drawn(count: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `sharpness` times too sure of labels drawn from the honest probabilities."""
+    draw = np.random.default_rng(5)
+    honest = draw.normal(0, 1.5, (count, 4)).astype(np.float32)
+    labels = np.array([draw.choice(4, p=row) for row in softmax(honest)])
+    return honest * np.float32(sharpness), labels
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 1.0, 3.0])
+def test_the_temperature_undoes_too_much_or_too_little_certainty(sharpness: float) -> None:
+    logits, labels = drawn(4000, sharpness)
+
+    assert fit_temperature(logits, labels) == pytest.approx(sharpness, rel=0.1)
+
+
+def test_a_few_pictures_that_are_all_right_do_not_make_certainty() -> None:
+    logits, labels = np.eye(4, dtype=np.float32) * 10, np.arange(4)
+
+    certainty = softmax(logits, fit_temperature(logits, labels)).max()
+
+    assert certainty == pytest.approx(5 / 6, abs=0.01)  # four right out of four: (4 + 1) / (4 + 2)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1.0, 10), (0.95, 10), (0.8, 8), (0.01, 1)])
+def test_the_threshold_keeps_the_share_asked_for(keep: float, kept: int) -> None:
+    tops = np.linspace(0.55, 0.95, 10)
+    probabilities = np.stack([tops, 1 - tops], axis=1)
+
+    threshold = threshold_for(probabilities, keep)
+
+    assert int((tops >= threshold).sum()) == kept
+
+
+def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy() -> None:
+    # given four answers at 0.9, of which half are right, and four at 0.6, of which all are
+    tops = np.array([0.9] * 4 + [0.6] * 4)
+    labels = np.array([0, 0, 1, 1, 0, 0, 0, 0])
+
+    assert calibration_error(np.stack([tops, 1 - tops], axis=1), labels) == pytest.approx((0.4 + 0.4) / 2)
+
+
+def test_an_evaluation_counts_what_was_found_for_what() -> None:
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.2, 0.1, 0.7]])
+
+    found = evaluate(probabilities, np.array([0, 0, 2]), threshold=0.6)
+
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.confident == pytest.approx(2 / 3)
+    assert found.top5 == 1.0
+    assert found.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    per_class = found.document(("a", "b", "c"))["per_class"]
+    assert per_class["a"] == {"pictures": 2, "accuracy": 0.5}
+    assert per_class["b"] == {"pictures": 0, "accuracy": None}

@@ -1,0 +1,197 @@
+"""The whole job on a tiny data set: what it prints, what it leaves, and what must not influence it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from serving.manifest import read_manifest
+from serving.model import Model, softmax
+from tests.bad_pictures import encode, scenery
+from tests.unit.training_world import CLASSES, Job, draw_data, run_job, shape
+from training import backbones
+from training.engine import normalised
+
+LINE = re.compile(r"metric ([a-z_:]+)=([0-9.eE+-]+) epoch=(\d+)")
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_data(tmp_path_factory.mktemp("pictures") / "data")
+
+
+@pytest.fixture(scope="module")
+def job(patch: pytest.MonkeyPatch, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """One ordinary run; tests only read what it left."""
+    code = "s3://artifacts/code/" + "ab" * 32 + "/source.tar.gz"
+    done = run_job(patch, data, tmp_path_factory.mktemp("job"), {"SM_MODULE_DIR": code})
+    assert done.status == 0
+    return done
+
+
+def test_the_model_directory_is_whole_and_serving_takes_it(job: Job) -> None:
+    manifest = job.manifest
+
+    assert set(manifest["files"]) == {path.name for path in job.model.iterdir()} - {"model.json"}
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((job.model / name).read_bytes()).hexdigest() == digest
+    assert len({path.stat().st_mode for path in job.model.iterdir()}) == 1  # none for its owner only
+    assert manifest["version"] == "tiny"
+    assert manifest["classes"][1] == {"index": 1, "folder": CLASSES[1], "name": "Blue box"}
+    assert read_manifest(job.model).classes == ("Red disc", "Blue box", "Green tent")
+
+
+def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
+    """From a file's bytes: serving's own path against torch with the stored head."""
+    served = Model(read_manifest(job.model), threads=1, precision="f32")
+    backbone = backbones.load("efficientnet_lite0", None)
+    weights = load_file(job.model / "weights.safetensors")
+    temperature = job.manifest["temperature"]
+    for path in sorted(data.glob("valid/*/*.jpg")):
+        picture = np.stack([backbone.preprocess(path.read_bytes())])
+        with torch.no_grad():
+            features = backbone.module(normalised(picture, backbone.preprocess))
+        expected = (features @ weights["head.weight"].T + weights["head.bias"])[0].numpy()
+
+        found = served.run(path.read_bytes()).logits
+
+        gap = np.abs(softmax(found, temperature) - softmax(expected, temperature)).max()
+        assert gap < 1e-3
+        assert found.argmax() == expected.argmax()
+
+
+def test_the_manifest_says_where_the_model_came_from(job: Job) -> None:
+    found = job.manifest["provenance"]
+
+    assert found["code_sha256"] == "ab" * 32
+    assert found["data_version"] == job.report["data"]["version"]
+    assert found["parameters"]["backbone"] == "efficientnet_lite0"
+    assert found["libraries"]["torch"]
+    assert found["created"].endswith("+00:00")
+
+
+def test_the_report_accounts_for_everything(job: Job) -> None:
+    report = job.report
+
+    assert report["data"]["pictures"] == {"train": 18, "valid": 9, "test": 9}
+    assert [epoch["number"] for epoch in report["history"]] == [1, 2, 3]
+    assert np.array(report["test"]["confusion"]).sum() == 9
+    assert set(report["test"]["per_class"]) == set(CLASSES)
+    assert report["export"]["label_agreement"] == 1.0
+    assert set(report["timings_seconds"]) == {"data", "backbone", "features", "head", "export"}
+
+
+def test_metric_lines_tell_every_epoch_and_last_the_one_that_is_shipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    job = run_job(monkeypatch, data, tmp_path, epochs="4", views="1")
+
+    lines = [LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines() if line.startswith("metric ")]
+    found = [(match[1], float(match[2]), int(match[3])) for match in lines if match]
+    assert len(found) == len(lines)
+    assert {epoch for name, _, epoch in found if name == "validation:accuracy"} == {1, 2, 3, 4}
+    shipped = job.manifest["metrics"]
+    last = {name: (value, epoch) for name, value, epoch in found}
+    assert {epoch for _, epoch in last.values()} == {shipped.pop("epoch")}
+    assert {name: value for name, (value, _) in last.items()} == pytest.approx(shipped, abs=1e-6)
+
+
+def test_the_test_split_never_influences_the_model(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Path, tmp_path: Path
+) -> None:
+    poisoned = tmp_path / "data"
+    shutil.copytree(data, poisoned)
+    for label, name in enumerate(CLASSES):
+        for path in (poisoned / "test" / name).iterdir():
+            path.write_bytes(encode(shape((label + 1) % 3, path.name), "JPEG"))
+
+    other = run_job(monkeypatch, poisoned, tmp_path / "job")
+
+    assert other.manifest["metrics"]["test:accuracy"] < job.manifest["metrics"]["test:accuracy"]
+    assert other.manifest["provenance"]["data_version"] != job.manifest["provenance"]["data_version"]
+    # and, this being a second run with the same seed: the same weights, bit for bit
+    for name in ("weights.safetensors", "model.bin"):
+        assert other.manifest["files"][name] == job.manifest["files"][name]
+    for name in ("temperature", "threshold"):
+        assert other.manifest[name] == job.manifest[name]
+
+
+def test_without_a_test_split_the_test_metrics_are_null(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data, tmp_path / "data", ignore=shutil.ignore_patterns("test"))
+
+    job = run_job(monkeypatch, tmp_path / "data", tmp_path / "job", views="1")
+
+    assert job.manifest["metrics"]["test:accuracy"] is None
+    assert job.report["test"] is None
+    assert "metric test:accuracy" not in capsys.readouterr().out
+
+
+def with_bad_files(data: Path, folder: Path) -> Path:
+    """A copy with three bad files among 39 and one odd picture."""
+    shutil.copytree(data, folder)
+    good = encode(scenery(), "JPEG")
+    (folder / "train" / CLASSES[0] / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "train" / CLASSES[1] / "empty.jpg").write_bytes(b"")
+    (folder / "test" / CLASSES[2] / "page.jpg").write_bytes(b"<html>")
+    (folder / "valid" / CLASSES[0] / "grey.png").write_bytes(encode(shape(0, "grey").convert("L"), "PNG"))
+    return folder
+
+
+def test_bad_files_are_named_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    job = run_job(monkeypatch, with_bad_files(data, tmp_path / "data"), tmp_path / "job", max_bad_share="0.1")
+
+    assert job.status == 0
+    named = {file["name"]: file["kind"] for file in job.report["data"]["bad_files"]}
+    assert named == {
+        f"train/{CLASSES[0]}/cut.jpg": "corrupt",
+        f"train/{CLASSES[1]}/empty.jpg": "empty",
+        f"test/{CLASSES[2]}/page.jpg": "not-a-picture",
+    }
+    assert job.report["data"]["pictures"] == {"train": 18, "valid": 10, "test": 9}
+    log = capsys.readouterr().out
+    assert f'bad file: "train/{CLASSES[0]}/cut.jpg": corrupt: ' in log
+    assert f'note: "valid/{CLASSES[0]}/grey.png": grey picture, converted to RGB' in log
+
+
+def test_too_many_bad_files_end_the_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    job = run_job(monkeypatch, with_bad_files(data, tmp_path / "data"), tmp_path / "job", max_bad_share="0.05")
+
+    assert job.status == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(
+        "error: 3 of 40 files cannot be used, 7.5%, more than max_bad_share 5.0%; the log names them"
+    )
+    assert not (job.model / "model.json").exists()
+
+
+def test_a_class_without_a_usable_training_picture_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    for path in (tmp_path / "data" / "train" / CLASSES[1]).iterdir():
+        path.write_bytes(b"")
+
+    job = run_job(monkeypatch, tmp_path / "data", tmp_path / "job", max_bad_share="1")
+
+    assert job.status == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: train/ has no usable picture of "{CLASSES[1]}"'

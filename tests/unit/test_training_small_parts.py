@@ -1,0 +1,81 @@
+"""Metric lines, hyperparameters and what a host is told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training_world import environment
+from training.errors import TrainingError
+from training.host import Host
+from training.metrics import NAMES, format_metric
+from training.parameters import Parameters, parse
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_line_has_the_one_fixed_form(name: str) -> None:
+    line = format_metric(name, 0.95, 3)
+
+    assert line == f"metric {name}=0.950000 epoch=3"
+    found = re.search(rf"metric {name}=([0-9.eE+-]+)", line)
+    assert found is not None
+    assert float(found[1]) == 0.95
+
+
+@pytest.mark.parametrize(("name", "value"), [("train:loss", float("nan")), ("train:loss", float("inf")), ("loss", 1.0)])
+def test_a_metric_that_sagemaker_would_drop_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=r"finite|none of"):
+        format_metric(name, value, 1)
+
+
+def test_hyperparameters_come_as_text_and_the_rest_have_defaults() -> None:
+    found = parse(["--epochs", "7", "--learning_rate", "1e-2", "--run", "my-run-2"])
+
+    assert found == Parameters(epochs=7, learning_rate=0.01, run="my-run-2")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["--optimizer", "adam"], "optimizer"),
+        (["--epoch", "5"], "--epoch"),  # no guessing at abbreviations
+        (["--epochs", "0"], "epochs 0 is not from 1"),
+        (["--epochs", "many"], "epochs: invalid int value: 'many'"),
+        (["--learning_rate", "nan"], "learning_rate nan"),
+        (["--learning_rate", "-0.1"], "learning_rate -0.1"),
+        (["--backbone", "resnet51"], "backbone 'resnet51' is none of resnet50"),
+        (["--max_bad_share", "1.5"], "max_bad_share 1.5"),
+        (["--unknown_keep", "0"], "unknown_keep 0"),
+        (["--run", "../model"], "run '../model'"),
+    ],
+)
+def test_a_hyperparameter_that_is_unknown_or_out_of_range_is_named(given: list[str], complaint: str) -> None:
+    with pytest.raises(TrainingError, match=re.escape(complaint)):
+        parse(given)
+
+
+def test_a_host_finds_its_rank_by_name_and_rank_0_by_the_first_name(tmp_path: Path) -> None:
+    environ = environment(tmp_path, tmp_path, SM_HOSTS='["algo-2", "algo-1"]', SM_CURRENT_HOST="algo-2")
+
+    host = Host.of(environ)
+
+    assert (host.rank, host.world, host.address) == (1, 2, ("algo-1", 7777))
+
+
+def test_what_a_launcher_says_comes_before_what_sagemaker_says(tmp_path: Path) -> None:
+    launcher = {"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "2345"}
+
+    host = Host.of(environment(tmp_path, tmp_path, **launcher))
+
+    assert (host.rank, host.world, host.address) == (3, 4, ("127.0.0.1", 2345))
+
+
+@pytest.mark.parametrize("name", ["SM_CHANNEL_TRAINING", "SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"])
+def test_a_variable_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
+    environ = environment(tmp_path, tmp_path)
+    del environ[name]
+
+    with pytest.raises(TrainingError, match=name):
+        Host.of(environ)

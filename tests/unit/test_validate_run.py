@@ -1,0 +1,229 @@
+"""validate_run: an input becomes a plan, or every reason why not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from kennel.errors import InvalidRun, SettingsError
+from kennel.settings import validate_run_settings
+from moto import mock_aws
+
+from functions.validate_run import app
+from tests.unit.fakes import BUCKET, LambdaContext, png
+
+ENVIRONMENT = {
+    "STACK_NAME": "kennel-local",
+    "DATA_BUCKET": BUCKET,
+    "ARTIFACT_BUCKET": "kennel-artifacts",
+    "ENDPOINT_NAME": "kennel-local",
+    "CODE_URI": "s3://kennel-artifacts/code/0123/source.tar.gz",
+    "CODE_SHA256": "0123456789abcdef" * 4,
+    "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel-serving",
+    "DEFAULTS": json.dumps({"train": {"instance_type": "ml.c5.xlarge"}, "endpoint": {"minimum": 1, "maximum": 3}}),
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+CLASSES = ("001.Affenpinscher", "002.Afghan_hound")
+
+
+class Data:
+    """The stack's data bucket, which a test fills."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("s3")
+        self.client.create_bucket(Bucket=BUCKET)
+        self.client.create_bucket(Bucket="kennel-artifacts")
+
+    def put(self, key: str, body: bytes = png(100)) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def fill(self, root: str = "dogImages/", splits: tuple[str, ...] = ("train", "valid", "test")) -> None:
+        for split in splits:
+            for folder in CLASSES:
+                for number in range(2):
+                    self.put(f"{root}{split}/{folder}/{number}.png")
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Data]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        caches = (validate_run_settings, app._s3)
+        for cached in caches:
+            cached.cache_clear()
+        yield Data()
+        for cached in caches:
+            cached.cache_clear()
+
+
+def validate(run_input: Any = None, execution: str = "execution-1") -> dict[str, Any]:
+    event = {
+        "input": {} if run_input is None else run_input,
+        "execution": execution,
+        "started": "2026-11-20T10:00:00.5Z",
+    }
+    return app.handler(event, LambdaContext())
+
+
+def refusal(run_input: Any = None) -> list[str]:
+    with pytest.raises(InvalidRun) as caught:
+        validate(run_input)
+    return caught.value.problems
+
+
+def test_an_empty_input_becomes_a_whole_plan(data: Data) -> None:
+    data.fill()
+
+    plan = validate()
+
+    assert re.fullmatch(r"run-20261120-100000-[0-9a-f]{8}", plan["run"])
+    resource = f"kennel-local-{plan['run']}"
+    assert plan["names"] == {
+        "job": resource,
+        "model": resource,
+        "endpoint_config": resource,
+        "endpoint": "kennel-local",
+    }
+    smoke = plan["data"].pop("smoke_picture")
+    assert smoke.startswith(f"s3://{BUCKET}/dogImages/test/00")
+    assert plan["data"] == {"uri": f"s3://{BUCKET}/dogImages/", "pictures": 12, "classes": 2}
+    assert plan["code"] == {"uri": ENVIRONMENT["CODE_URI"], "sha256": ENVIRONMENT["CODE_SHA256"]}
+    assert plan["image_uri"] == f"{ENVIRONMENT['SERVING_REPOSITORY_URI']}:0123456789abcdef"
+    assert plan["output_uri"] == f"s3://kennel-artifacts/runs/{plan['run']}/"
+    assert plan["train"]["instance_type"] == "ml.c5.xlarge"
+    assert plan["endpoint"]["maximum"] == 3
+    assert plan["hyperparameters"]["run"] == plan["run"]
+    assert all(isinstance(value, str) for value in plan["hyperparameters"].values())
+    json.dumps(plan)
+
+
+def test_two_executions_of_one_label_share_no_name(data: Data) -> None:
+    data.fill()
+    first, second = validate({"run": "mine"}, "a"), validate({"run": "mine"}, "b")
+    for name in ("job", "model", "endpoint_config"):
+        assert first["names"][name] != second["names"][name]
+    assert first["names"]["endpoint"] == second["names"]["endpoint"]
+    assert first["run"].startswith("mine-")
+
+
+def test_the_input_decides_over_the_stacks_defaults(data: Data) -> None:
+    data.fill("other/")
+    plan = validate(
+        {"data": f"s3://{BUCKET}/other", "train": {"learning_rate": 1e-5}, "features": {"backbone": "resnet50"}}
+    )
+    assert plan["data"]["uri"] == f"s3://{BUCKET}/other/"
+    assert (plan["hyperparameters"]["learning_rate"], plan["hyperparameters"]["backbone"]) == ("1e-05", "resnet50")
+
+
+def test_wrong_fields_are_all_named_before_the_data_is_looked_at(data: Data) -> None:
+    assert refusal({"train": {"epochs": 0}, "feature": {}}) == [
+        "train.epochs: 0 is below 1",
+        "feature: there is no such field",
+    ]
+
+
+def test_error_type_is_the_one_the_state_machine_knows() -> None:
+    assert InvalidRun.__name__ == "InvalidRun"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("s3://somebody-elses-bucket/dogImages/", "is not one of this stack's own buckets"),
+        ("/home/me/dogs", "is not of the form s3://bucket/key"),
+        (f"s3://{BUCKET}/nothing/", "train/ has no picture in a class folder"),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused(data: Data, uri: str, reason: str) -> None:
+    data.fill()
+    assert reason in refusal({"data": uri})[0]
+    assert refusal({"data": uri})[0].startswith("data: ")
+
+
+def test_a_missing_bucket_is_the_inputs_problem(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_BUCKET", "no-such-bucket")
+    assert refusal() == ["data: s3://no-such-bucket/dogImages/ cannot be read: NoSuchBucket"]
+
+
+def test_missing_splits_are_named(data: Data) -> None:
+    data.fill(splits=("train",))
+    assert refusal() == [f"data: s3://{BUCKET}/dogImages/valid/ has no picture in a class folder"]
+
+
+def test_a_data_set_without_test_pictures_is_taken(data: Data) -> None:
+    data.fill(splits=("train", "valid"))
+    plan = validate()
+    assert plan["data"]["pictures"] == 8
+    assert "/valid/" in plan["data"]["smoke_picture"]
+
+
+def test_classes_must_agree(data: Data) -> None:
+    data.fill()
+    data.put("dogImages/valid/003.Beagel/1.png")
+    data.put("dogImages/train/003.Beagle/1.png")
+    assert refusal() == [
+        f"data: s3://{BUCKET}/dogImages/valid/ has classes that train/ lacks: 003.Beagel",
+        f"data: s3://{BUCKET}/dogImages/valid/ lacks classes of train/: 003.Beagle",
+    ]
+
+
+def test_one_class_is_no_choice(data: Data) -> None:
+    for split in ("train", "valid"):
+        data.put(f"dogImages/{split}/001.Affenpinscher/1.png")
+    assert "has one class only" in refusal()[0]
+
+
+def test_markers_hidden_and_misplaced_files_are_no_pictures(data: Data) -> None:
+    data.fill()
+    keys = (
+        "",
+        "train/",
+        "train/001.Affenpinscher/",
+        "train/001.Affenpinscher/.DS_Store",
+        "train/x.png",
+        "train/a/b/c.png",
+    )
+    for key in keys:
+        data.put(f"dogImages/{key}", b"")
+    assert validate()["data"]["pictures"] == 12
+
+
+def test_the_smoke_picture_is_a_picture_of_middle_size(data: Data) -> None:
+    data.fill(splits=("train", "valid"))
+    for name, body in {
+        "0-empty.png": b"",
+        "1-stub.png": png(13)[:13],
+        "2-text.png": b"this is text, of about the middle size".ljust(1010),
+        "3-good.png": png(1000),
+        "4-huge.png": png(4_600_000),
+        "5-large.png": png(2_000_000),
+    }.items():
+        data.put(f"dogImages/test/001.Affenpinscher/{name}", body)
+    assert validate()["data"]["smoke_picture"].endswith("/3-good.png")
+
+
+def test_a_test_split_of_broken_pictures_falls_back_to_valid(data: Data) -> None:
+    data.fill(splits=("train", "valid"))
+    data.put("dogImages/test/001.Affenpinscher/1.png", b"not a picture at all")
+    assert "/valid/" in validate()["data"]["smoke_picture"]
+
+
+def test_data_without_a_readable_picture_is_refused(data: Data) -> None:
+    for split in ("train", "valid"):
+        for folder in CLASSES:
+            data.put(f"dogImages/{split}/{folder}/1.png", b"not a picture at all")
+    assert "no readable test or valid picture" in refusal()[0]
+
+
+def test_broken_stack_defaults_are_not_blamed_on_the_input(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEFAULTS", '{"train": {"epochs": 0}}')
+    with pytest.raises(SettingsError, match=r"DEFAULTS is not valid: train\.epochs: 0 is below 1"):
+        validate({"train": {"epochs": 5}})

@@ -1,0 +1,96 @@
+"""Several hosts as one: who does what, and how they exchange it. With one host there is no process group at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.errors import TrainingError
+from training.host import Host
+
+T = TypeVar("T")
+TIMEOUT = timedelta(minutes=30)  # for all hosts to appear, and for the slowest to finish its share of a stage
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of the job; `rank` counts from 0. Every method is a meeting point: all ranks must call it."""
+
+    rank: int = 0
+    world: int = 1
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This rank's part of `items`: every `world`-th."""
+        return items[self.rank :: self.world]
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's `value`, by rank, on every rank. For small things: they are pickled."""
+        if self.world == 1:
+            return [value]
+        values: list[T | None] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]  # all filled now
+
+    def gather_rows(self, own: npt.NDArray[np.float32], total: int) -> npt.NDArray[np.float32]:
+        """float32 [total, ...] from each rank's `share` of the rows."""
+        if self.world == 1:
+            return own
+        whole = np.empty((total, *own.shape[1:]), dtype=np.float32)
+        for rank in range(self.world):
+            part = own if rank == self.rank else np.empty_like(whole[rank :: self.world])
+            if len(part):
+                dist.broadcast(torch.from_numpy(part), src=rank)
+            whole[rank :: self.world] = part
+        return whole
+
+    def require_same(self, digest: str, what: str) -> None:
+        """Raises TrainingError on every rank unless all have the same `digest`."""
+        digests = self.gather(digest)
+        odd = [str(rank) for rank, other in enumerate(digests) if other != digests[0]]
+        if odd:
+            raise TrainingError(f"the hosts disagree about {what}: rank {', '.join(odd)} differs from rank 0")
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        """`module` whose gradients are the mean over the ranks after each backward pass."""
+        return module if self.world == 1 else DistributedDataParallel(module)
+
+
+@contextlib.contextmanager
+def joined(host: Host) -> Iterator[Group]:
+    """The job's group for the time of the block. Raises TrainingError when the hosts do not find or lose each other."""
+    if host.world == 1:
+        yield Group()
+        return
+    name, port = host.address
+    # gloo would else listen on whatever address the host's own name resolves to.
+    interface = os.environ.get("SM_NETWORK_INTERFACE_NAME")
+    if interface:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    try:
+        dist.init_process_group(
+            "gloo", init_method=f"tcp://{name}:{port}", rank=host.rank, world_size=host.world, timeout=TIMEOUT
+        )
+        try:
+            yield Group(host.rank, host.world)
+        finally:
+            dist.destroy_process_group()
+    except dist.DistError as error:
+        raise TrainingError(_lost(error)) from error
+    except RuntimeError as error:
+        if "gloo" not in str(error).lower():  # gloo raises plain RuntimeErrors, as the rest of torch does
+            raise
+        raise TrainingError(_lost(error)) from error
+
+
+def _lost(error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return f"another host of the job is not there or has ended; its own log says why ({reason})"
