@@ -92,6 +92,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "ministack.services.apigateway_v1": {
         "handle_execute": ("api_id", "stage_name", "method", "path", "headers", "body", "query_params"),
         "stages_for_api": ("api_id",),
+        "_media_type_matches": ("media_type", "binary_media_types"),
         "_stages_v1": None,
         "_api_keys": None,
     },
@@ -187,6 +188,7 @@ def _patched_on_load(original: Callable[[str], Any]) -> Callable[[str], Any]:
             done.add(name)
             if name == "apigateway_v1":
                 module.handle_execute = log_delivery.handle_execute(module.handle_execute)
+                module._media_type_matches = untyped_is_json(module._media_type_matches)
             elif name == "cloudformation":
                 from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
@@ -195,6 +197,11 @@ def _patched_on_load(original: Callable[[str], Any]) -> Callable[[str], Any]:
         return module
 
     return get_module
+
+
+def untyped_is_json(original: Callable[[str | None, list[str]], bool]) -> Callable[[str | None, list[str]], bool]:
+    """API Gateway takes a body without a content type for application/json; MiniStack for text, even under `*/*`."""
+    return lambda media_type, binary_media_types: original(media_type or "application/json", binary_media_types)
 
 
 def _patch_lambda() -> None:

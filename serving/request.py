@@ -10,6 +10,7 @@ from serving.preprocess import MAX_BYTES
 
 ATTRIBUTES_HEADER = "x-amzn-sagemaker-custom-attributes"
 DEFAULT_TOP_K = 5
+MAX_TOP_K = 1000
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,12 @@ class Attributes:
 
 
 def parse_attributes(text: str, classes: int) -> Attributes:
-    """`top_k=5,logits=1`, both optional. Raises the problem `bad-attributes`."""
-    values = {"top_k": min(DEFAULT_TOP_K, classes), "logits": 0}
-    limits = {"top_k": (1, classes), "logits": (0, 1)}
+    """`top_k=5,logits=1`, both optional; a `top_k` above the number of classes means all of them.
+
+    Raises the problem `bad-attributes`.
+    """
+    values = {"top_k": DEFAULT_TOP_K, "logits": 0}
+    limits = {"top_k": (1, MAX_TOP_K), "logits": (0, 1)}
     seen: set[str] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))
@@ -36,7 +40,7 @@ def parse_attributes(text: str, classes: int) -> Attributes:
             raise Problem("bad-attributes", f"{name} is given twice")
         seen.add(name)
         values[name] = int(value)
-    return Attributes(values["top_k"], bool(values["logits"]))
+    return Attributes(min(values["top_k"], classes), bool(values["logits"]))
 
 
 def check_headers(headers: dict[str, str]) -> None:

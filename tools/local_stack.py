@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SAM = Path(os.environ.get("KENNEL_SAM", ROOT / ".venv-sam" / "bin" / "sam"))
 NAME = "kennel-local"
 SHOWN_LINES = 25
+# The state machine waits 10 to 15 s between looks at an endpoint that takes minutes on AWS and a second here. Only
+# waits and retries are quickened, never work (local_aws/COVERAGE.md).
+WAIT_SCALE = "0.1"
 
 
 class LocalStackError(Exception):
@@ -25,6 +28,7 @@ class LocalStackError(Exception):
 
 def start(state: Path) -> None:
     """Start the embedded AWS with its state in ``state`` and point every AWS client of this process at it."""
+    os.environ.setdefault("SFN_WAIT_SCALE", WAIT_SCALE)
     run([sys.executable, "-m", "local_aws", "up", "--state", str(state)], "starting the embedded AWS")
     running = json.loads((state / "local_aws.json").read_text())
     environment = local_environment(running["endpoint_url"], running["region"], os.environ)

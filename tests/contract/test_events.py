@@ -46,7 +46,7 @@ REFUSED = {
     "bad_s3_no_key": (400, "invalid-field", "s3: names no object"),
     "bad_s3_not_an_s3_uri": (400, "invalid-field", "s3: is not of the form"),
     "bad_top_k_zero": (400, "invalid-field", "top_k: 0 is below 1"),
-    "bad_top_k_134": (400, "invalid-field", "top_k: 134 is above 133"),
+    "bad_top_k_1001": (400, "invalid-field", "top_k: 1001 is above 1000"),
     "bad_top_k_text": (400, "invalid-field", "top_k: is not a whole number"),
     "bad_top_k_true": (400, "invalid-field", "top_k: is not a whole number"),
     "bad_output_unknown": (400, "invalid-field", "output: is not one of"),

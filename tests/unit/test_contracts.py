@@ -44,7 +44,7 @@ def test_base64_of_more_than_the_cap_is_not_even_decoded() -> None:
     [
         ({"topk": 1}, "topk: there is no such field; there are url, image, s3, top_k, output"),
         ({"top_k": 0}, "top_k: 0 is below 1"),
-        ({"top_k": 134}, "top_k: 134 is above 133"),
+        ({"top_k": 1001}, "top_k: 1001 is above 1000"),
         ({"top_k": "5"}, "top_k: is not a whole number"),
         ({"top_k": 1.5}, "top_k: is not a whole number"),
         ({"top_k": True}, "top_k: is not a whole number"),

@@ -152,11 +152,21 @@ BEFORE_DEPLOYING = [
     pytest.param(
         {
             "sagemaker__createTrainingJob.sync": job_failure(
-                FailureReason='AlgorithmError: ExitCode 1\nErrorMessage "error: train/ has no é"'
+                FailureReason='AlgorithmError: ExitCode 1\nErrorMessage "error: train/ has no é"\nCommand "python x"'
             )
         },
         "TrainingFailed",
-        'Train: AlgorithmError: ExitCode 1\nErrorMessage "error: train/ has no é"',
+        "Train: train/ has no é",
+        id="a program that failed: the sentence it said last",
+    ),
+    pytest.param(
+        {
+            "sagemaker__createTrainingJob.sync": job_failure(
+                FailureReason="ClientError: no objects at s3://data/dogs/: error: none"
+            )
+        },
+        "TrainingFailed",
+        "Train: ClientError: no objects at s3://data/dogs/: error: none",
         id="a job's description: its failure reason",
     ),
     pytest.param(

@@ -55,7 +55,9 @@ class TestAnswers:
         reply = server.classify(encode(Image.new("RGB", (40, 40), (128, 128, 128)), "PNG"))
         assert reply.json["confident"] is False
 
-    @pytest.mark.parametrize(("attributes", "count"), [("", 5), ("top_k=1", 1), (" top_k = 8 ", 8), ("logits=0", 5)])
+    @pytest.mark.parametrize(
+        ("attributes", "count"), [("", 5), ("top_k=1", 1), (" top_k = 8 ", 8), ("top_k=133", 8), ("logits=0", 5)]
+    )
     def test_top_k(self, server: ServerProcess, attributes: str, count: int) -> None:
         reply = server.classify(RED, attributes)
         assert len(reply.json["predictions"]) == count
@@ -65,7 +67,7 @@ class TestAnswers:
         "attributes",
         [
             "top_k=0",
-            "top_k=9",
+            "top_k=1001",
             "top_k=",
             "top_k=-1",
             "top_k=1.5",

@@ -27,9 +27,7 @@ from kennel.fields import Field, markdown
 PREDICTIONS_ROUTE = "/predictions"
 ALLOW = "POST, OPTIONS"
 
-TOP_K = Field(
-    "top_k", int, "how many breeds to answer; without it the model's own default of 5", minimum=1, maximum=133
-)
+TOP_K = Field("top_k", int, "how many breeds to answer at most; without it 5", minimum=1, maximum=1000)
 OUTPUT = Field(
     "output",
     str,
