@@ -41,7 +41,7 @@ format: setup ## put the code into the house format
 
 .PHONY: invoke
 invoke: setup ## run a function on an event without Docker (EVENT=events/carolina_dog.json)
-	@.venv-sam/bin/sam build --build-dir .aws-sam/build > /dev/null 2>&1 || .venv-sam/bin/sam build
+	@said=$$(.venv-sam/bin/sam build 2>&1) || { echo "$$said"; exit 1; }
 	@$(PY) -m tools.invoke "$(or $(EVENT),events/carolina_dog.json)"
 
 .PHONY: deploy

@@ -8,6 +8,7 @@ down                stops what `up` left running and removes its state
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -26,7 +27,7 @@ from tools.progress import Progress
 from tools.stack import Stack, StackError, describe_stack
 from tools.upload import DataError, picture_files, upload
 
-LOCAL = local_stack.ROOT / ".local"
+LOCAL = Path(os.environ.get("KENNEL_LOCAL", local_stack.ROOT / ".local"))
 STATE = LOCAL / "aws"
 STACK_FILE = LOCAL / "stack.json"
 DATA_PREFIX = "dogImages/"
@@ -142,8 +143,8 @@ def _report(console: Console, answers: list[ask.Answer], pipeline_seconds: float
             console.print(line, soft_wrap=True)
     median, p99 = ask.latency_ms(answers)
     console.print(
-        f"\nTest split over the API: accuracy {ask.accuracy(answers):.1%} on {len(answers)} pictures; "
-        f"latency p50 {median:.0f} ms, p99 {p99:.0f} ms. Pipeline: {pipeline_seconds:.0f} s.",
+        f"\nTest split over the API: accuracy {ask.accuracy(answers):.1%} on {len(answers)} pictures\n"
+        f"Latency p50 {median:.0f} ms, p99 {p99:.0f} ms, one request at a time. Pipeline: {pipeline_seconds:.0f} s.",
         highlight=False,
         soft_wrap=True,
     )
@@ -162,7 +163,7 @@ def _answer_lines(answer: ask.Answer) -> list[Text]:
 
 
 def _shown(path: Path) -> str:
-    return str(path.relative_to(local_stack.ROOT))
+    return os.path.relpath(path)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,12 +46,14 @@ def sam(*arguments: str) -> None:
     """Run the SAM CLI in the repository root, unmodified: AWS_ENDPOINT_URL alone points it at the embedded AWS."""
     if not SAM.exists():
         raise LocalStackError(f"the SAM CLI is missing ({SAM.relative_to(ROOT)}): 'make setup' installs it")
-    run([str(SAM), *arguments], f"sam {arguments[0]}")
+    # The SAM CLI leaves an empty temporary folder for each thing it packages: they go with this one.
+    with tempfile.TemporaryDirectory(prefix="kennel-sam-") as scratch:
+        run([str(SAM), *arguments], f"sam {arguments[0]}", TMPDIR=scratch)
 
 
-def run(command: list[str], what: str) -> None:
-    """Run a command quietly in the repository root."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def run(command: list[str], what: str, **variables: str) -> None:
+    """Run a command quietly in the repository root, with ``variables`` added to the environment."""
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-SHOWN_LINES:]
         raise LocalStackError(f"{what} failed (exit status {done.returncode}):\n" + "\n".join(said))

@@ -88,11 +88,12 @@ class _Watcher:
             if entered := event.get("stateEnteredEventDetails"):
                 self._enter(entered["name"])
             elif exited := event.get("stateExitedEventDetails"):
+                if exited["name"] == "Train":
+                    self._show_log()
                 self._progress.end(exited["name"])
                 self._remember_job(exited)
-        if self._state == "Train" and self._job:
-            for line in one_line_an_epoch(self._new_log_lines()):
-                self._progress.detail("Train", line)
+        if self._state == "Train":
+            self._show_log()
 
     def close(self, status: str) -> None:
         """End the state that was running when the execution ended."""
@@ -102,6 +103,15 @@ class _Watcher:
     def _enter(self, name: str) -> None:
         self._state = name
         self._progress.begin(name)
+
+    def _show_log(self) -> None:
+        """Show what the job has said since the last look; the newest metrics stay in view when it is done."""
+        lines = one_line_an_epoch(self._new_log_lines()) if self._job else []
+        for line in lines:
+            self._progress.detail("Train", line)
+        metrics = [line for line in lines if line.startswith("epoch ")]
+        if metrics:
+            self._progress.detail("Train", metrics[-1])
 
     def _new_events(self) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("get_execution_history").paginate(executionArn=self._execution)
@@ -141,7 +151,7 @@ def one_line_an_epoch(lines: list[str]) -> list[str]:
         if not metric:
             joined.append(line)
             continue
-        text, epoch = f"{metric['name']} {metric['value']}", f"epoch {metric['epoch']}: "
+        text, epoch = f"{metric['name']} {float(metric['value']):.4g}", f"epoch {metric['epoch']}: "
         if joined and joined[-1].startswith(epoch) and f"{metric['name']} " not in joined[-1]:
             joined[-1] += f", {text}"
         else:

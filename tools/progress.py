@@ -102,12 +102,12 @@ class Progress:
             self._console.print(f"{stamp} {text}", highlight=False, markup=False, soft_wrap=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(width=1)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
         steps = [step for step in self._steps.values() if step.status != "done" or step.seconds >= SHORT_SECONDS]
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(width=1)
+        table.add_column(width=max((len(step.name) for step in steps), default=0))
+        table.add_column(justify="right", width=7)
+        table.add_column(no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
         for step in steps[-(console.height - 2) :]:
             mark = MARKS.get(step.status, self._spinner)
             table.add_row(mark, step.name, f"{step.elapsed():.1f} s", step.detail)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +19,14 @@ from tools.local_stack import ROOT
 pytestmark = pytest.mark.slow
 
 
-def start_demo(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+def start(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "TMPDIR": str(scratch),
+        "KENNEL_LOCAL": str(scratch / "local"),
+        "PYTHONUNBUFFERED": "1",
+    }
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.demo", "demo", *arguments],
+        [sys.executable, "-m", "tools.demo", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -40,7 +47,7 @@ def processes_of(scratch: Path) -> list[str]:
 
 def test_ctrl_c_in_the_middle_stops_everything_and_leaves_nothing(tmp_path: Path) -> None:
     # given a demo that is deploying
-    demo = start_demo(tmp_path)
+    demo = start(tmp_path, "demo")
     assert demo.stdout is not None
     for line in demo.stdout:
         if "sam deploy …" in line:
@@ -56,8 +63,57 @@ def test_ctrl_c_in_the_middle_stops_everything_and_leaves_nothing(tmp_path: Path
 
 
 def test_a_folder_that_is_no_data_set_is_refused_before_anything_is_started(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--data", str(ROOT / "docs"))
+    demo = start(tmp_path, "demo", "--data", str(ROOT / "docs"))
     said, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert "is not a data set" in said
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def few_dogs(tmp_path: Path) -> Path:
+    sizes = ["--breeds", "3", "--train", "10", "--valid", "5", "--test", "4"]
+    subprocess.run([sys.executable, "-m", "tools.draw_dogs", str(tmp_path / "dogs"), *sizes], cwd=ROOT, check=True)
+    return tmp_path / "dogs"
+
+
+def test_up_leaves_a_stack_that_its_curl_line_reaches_and_down_takes_it_away(tmp_path: Path, few_dogs: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    # when a person brings the stack up
+    up = start(scratch, "up", "--data", str(few_dogs))
+    said, _ = up.communicate(timeout=300)
+    assert up.returncode == 0, said
+    # then the file says where everything is, the printed line works as it stands, and a second up is refused
+    stack = json.loads((scratch / "local" / "stack.json").read_text())
+    keys = {"endpoint_url", "region", "api_url", "api_key", "data_bucket", "artifact_bucket", "state_machines"}
+    assert keys <= stack.keys()
+    curl = next(line for line in said.splitlines() if line.startswith("curl "))
+    answer = subprocess.run(shlex.split(curl), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(json.loads(answer.stdout)["predictions"]) == 3
+    again = start(scratch, "up")
+    assert "make down" in again.communicate(timeout=60)[0]
+    # and down leaves no process and no file
+    down = start(scratch, "down")
+    assert down.communicate(timeout=60)[0] == ""
+    assert processes_of(scratch) == []
+    assert [path for path in scratch.rglob("*") if path.is_file()] == []
+
+
+def test_a_failed_demo_says_why_and_leaves_nothing(tmp_path: Path, few_dogs: Path) -> None:
+    # given a data set with one class, from which nothing can be learnt
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    _, *others = sorted(path.name for path in (few_dogs / "train").iterdir())
+    for name in others:
+        for split in ("train", "valid", "test"):
+            shutil.rmtree(few_dogs / split / name)
+    # when the demo runs on it
+    demo = start(scratch, "demo", "--data", str(few_dogs))
+    said, _ = demo.communicate(timeout=120)
+    # then it fails with the pipeline's own sentence
+    assert demo.returncode == 1
+    assert "InvalidRun" in said
+    assert "Traceback" not in said
+    assert processes_of(scratch) == []
+    assert list(scratch.iterdir()) == []
