@@ -31,24 +31,32 @@ CALLS = 300
 def main() -> int:
     """Measure and record."""
     starts, idle = zip(*(_start_once() for _ in range(STARTS)), strict=True)
-    with running_stack() as (stack, pictures):
+    with running_stack() as (stack, pictures, state):
+        in_service = _resident_mb(state)
         endpoint, function, api = _calls_in_turn(stack, pictures[0])
     claims = [
         claim("embedded AWS up", "<=", 3.0, statistics.median(starts), "s"),
         claim("embedded AWS idle, resident in all", "<=", 150.0, statistics.median(idle), "MB"),
         claim("function warm, above the endpoint's own time, p50", "<=", 15.0, function - endpoint, "ms"),
     ]
-    details = {"endpoint_p50_ms": endpoint, "function_p50_ms": function, "api_p50_ms": api, "calls_each": CALLS}
+    details = {
+        "endpoint_p50_ms": endpoint,
+        "function_p50_ms": function,
+        "api_p50_ms": api,
+        "calls_each": CALLS,
+        "resident_with_functions_and_model_in_service_mb": in_service,
+    }
     return record("embedded_aws", claims, details)
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[tuple[Stack, list[Path]]]:
-    """The stack of `make demo` with a model in service; stopped at the end, whatever happens."""
+def running_stack() -> Iterator[tuple[Stack, list[Path], Path]]:
+    """The stack of `make demo` with a model in service, its test pictures, its state; stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="kennel-bench-") as scratch:
         state = Path(scratch) / "aws"
         with local_stack.stopped_afterwards(state):
-            yield demo.main_job(Console(), None, Path(scratch), state)
+            stack, pictures = demo.main_job(Console(), None, Path(scratch), state)
+            yield stack, pictures, state
 
 
 def _start_once() -> tuple[float, float]:
@@ -60,9 +68,13 @@ def _start_once() -> tuple[float, float]:
             local_stack.start(state)
             seconds = time.perf_counter() - began
             time.sleep(3)
-            process = psutil.Process(json.loads((state / "local_aws.json").read_text())["pid"])
-            family = [process, *process.children(recursive=True)]
-            return seconds, sum(one.memory_info().rss for one in family) / 1e6
+            return seconds, _resident_mb(state)
+
+
+def _resident_mb(state: Path) -> float:
+    """Resident megabytes of the embedded AWS and everything it has started."""
+    process = psutil.Process(json.loads((state / "local_aws.json").read_text())["pid"])
+    return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]) / 1e6
 
 
 def _calls_in_turn(stack: Stack, picture: Path) -> tuple[float, float, float]:

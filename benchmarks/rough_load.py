@@ -101,7 +101,7 @@ def kill_one_serving_process() -> int:
 def main() -> int:
     """Measure and record."""
     before = {process.pid for process in psutil.process_iter()}
-    with running_stack() as (stack, pictures):
+    with running_stack() as (stack, pictures, _):
         load = Load(stack, pictures[:40])
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             list(pool.map(load.one, range(REQUESTS)))

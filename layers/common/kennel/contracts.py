@@ -227,7 +227,14 @@ RUN_FIELDS = (
         "efficientnet_lite0",
         choices=BACKBONES,
     ),
-    Field("features.views", int, "augmented views of every training picture, computed once", 2, 1, 64),
+    Field(
+        "features.views",
+        int,
+        "views of each training picture, computed once: the plain one, the others augmented",
+        2,
+        1,
+        64,
+    ),
     Field("train.epochs", int, "passes over the training features; the best by validation is kept", 30, 1, 10_000),
     Field("train.batch_size", int, "pictures a step", 32, 1, 65_536),
     Field("train.learning_rate", float, "step size at the start", 0.002, 1e-6, 10),
@@ -235,17 +242,17 @@ RUN_FIELDS = (
     Field("train.label_smoothing", float, "share of certainty taken from the true breed", 0.1, 0, 0.9),
     Field("train.seed", int, "same seed, same data, same machine: same model", 1, 0, 2**31 - 1),
     Field("train.max_bad_share", float, "share of unreadable pictures above which training stops", 0.05, 0, 1),
-    Field("train.instance_type", str, "SageMaker instance of the training job", "ml.m5.xlarge", pattern=_INSTANCE),
+    Field("train.instance_type", str, "SageMaker instance of the training job", "ml.c7i.xlarge", pattern=_INSTANCE),
     Field("train.instances", int, "instances of the training job", 1, 1, 20),
     Field("train.volume_gb", int, "disk of each training instance", 30, 5, 1000),
-    Field("train.max_runtime_seconds", int, "the job is stopped after this", 3600, 60, 432000),
+    Field("train.max_runtime_seconds", int, "the job is stopped after this", 7200, 60, 432000),
     Field("train.spot", bool, "spare capacity: cheaper, may be interrupted", False),
-    Field("endpoint.instance_type", str, "SageMaker instance of the endpoint", "ml.m5.large", pattern=_INSTANCE),
+    Field("endpoint.instance_type", str, "SageMaker instance of the endpoint", "ml.c7i.large", pattern=_INSTANCE),
     Field("endpoint.initial_instances", int, "instances the endpoint starts with", 1, 1, 100),
     Field("endpoint.minimum", int, "instances autoscaling never goes below", 1, 1, 100),
     Field("endpoint.maximum", int, "instances autoscaling never goes above", 4, 1, 100),
     Field(
-        "endpoint.target_invocations_per_minute", int, "what one instance is to answer in a MINUTE", 600, 1, 1_000_000
+        "endpoint.target_invocations_per_minute", int, "what one instance is to answer in a MINUTE", 1800, 1, 1_000_000
     ),
     Field("endpoint.scale_in_cooldown_seconds", int, "wait after removing an instance", 300, 0, 3600),
     Field("endpoint.scale_out_cooldown_seconds", int, "wait after adding an instance", 60, 0, 3600),
@@ -310,9 +317,11 @@ def _scaling_problems(endpoint: dict[str, object], *, start_given: bool) -> list
     return []
 
 
+def reference() -> str:
+    """Both input tables as Markdown; docs/reference.md holds them, and a test holds it to them."""
+    tables = {"Prediction request": (*REQUEST_FIELDS, *BASELINE_FIELDS), "Pipeline input": RUN_FIELDS}
+    return "\n".join(f"## {title}\n\n{markdown(fields)}\n" for title, fields in tables.items())
+
+
 if __name__ == "__main__":
-    for title, fields in {
-        "Prediction request": (*REQUEST_FIELDS, *BASELINE_FIELDS),
-        "Pipeline input": RUN_FIELDS,
-    }.items():
-        print(f"## {title}\n\n{markdown(fields)}\n")
+    print(reference(), end="")
