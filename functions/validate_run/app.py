@@ -20,8 +20,11 @@ from kennel.settings import ValidateRunSettings, validate_run_settings
 logger = Logger()
 
 _IMAGE_TAG = 16  # characters of the code's sha256
-# What the training script takes besides the run's name: the rest of `train` is for SageMaker.
-_HYPERPARAMETERS = ("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "seed", "max_bad_share")
+# What the training script takes besides the run's name: the rest of `features` and `train` is for SageMaker.
+_HYPERPARAMETERS = (
+    *("backbone", "views", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
+    *("seed", "max_bad_share"),
+)
 
 
 @cache
@@ -35,7 +38,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = validate_run_settings()
     asked = _parse(event["input"], settings)
     run = naming.run_name(asked[""]["run"], event["execution"], event["started"])
-    found = _inspect(_data_folder(asked[""]["data"], settings))
+    asked["features"]["pretrained"] = _weights_folder(asked["features"], settings)
+    found = _inspect(_folder("data", asked[""]["data"] or f"s3://{settings.data_bucket}/dogImages/", settings))
     plan = _plan(run, asked, found, settings)
     logger.info("validated", extra={"run": run, "pictures": found.pictures, "classes": found.classes})
     return plan
@@ -49,16 +53,30 @@ def _parse(run_input: object, settings: ValidateRunSettings) -> dict[str, dict[s
     return contracts.parse_run(run_input, settings.defaults)
 
 
-def _data_folder(data: str | None, settings: ValidateRunSettings) -> s3uri.S3Uri:
+def _folder(field: str, uri: str, settings: ValidateRunSettings) -> s3uri.S3Uri:
+    """The folder that `field` of the input names; training may read the data bucket only."""
     try:
-        folder = s3uri.parse(data or f"s3://{settings.data_bucket}/dogImages/").folder()
+        folder = s3uri.parse(uri).folder()
     except ValueError as error:
-        raise InvalidRun([f"data: {error}"]) from None
-    if folder.bucket not in (settings.data_bucket, settings.artifact_bucket):
-        raise InvalidRun(
-            [f"data: {folder.bucket} is not one of this stack's own buckets; its data bucket is {settings.data_bucket}"]
-        )
+        raise InvalidRun([f"{field}: {error}"]) from None
+    if folder.bucket != settings.data_bucket:
+        raise InvalidRun([f"{field}: {folder.bucket} is not this stack's data bucket, {settings.data_bucket}"])
     return folder
+
+
+def _weights_folder(features: Mapping[str, Any], settings: ValidateRunSettings) -> str | None:
+    """Where the backbone's weights lie, checked to be there; None when they come with a package."""
+    backbone, given = features["backbone"], features["pretrained"]
+    if given is None:
+        if backbone in contracts.PACKAGED_BACKBONES:
+            return None
+        raise InvalidRun([f"features.pretrained: is needed for {backbone}, whose weights no package carries"])
+    folder = _folder("features.pretrained", given, settings)
+    wanted = [f"{folder.key}{backbone}{suffix}" for suffix in (".safetensors", ".pth")]
+    found = _s3().list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}{backbone}.").get("Contents", [])
+    if not any(item["Key"] in wanted for item in found):
+        raise InvalidRun([f"features.pretrained: {folder} has neither {backbone}.safetensors nor {backbone}.pth"])
+    return str(folder)
 
 
 def _inspect(folder: s3uri.S3Uri) -> dataset.Dataset:
@@ -75,7 +93,7 @@ def _plan(
     run: str, asked: Mapping[str, dict[str, Any]], found: dataset.Dataset, settings: ValidateRunSettings
 ) -> dict[str, Any]:
     features, train = asked["features"], asked["train"]
-    parameters = {"run": run, **features, **{name: train[name] for name in _HYPERPARAMETERS}}
+    parameters = {"run": run, **{name: {**features, **train}[name] for name in _HYPERPARAMETERS}}
     resource = naming.run_resource(settings.stack_name, run)
     return {
         "run": run,

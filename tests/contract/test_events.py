@@ -76,9 +76,10 @@ REFUSED = {
     "bad_pipeline_run_name_with_spaces": (0, "", "run: is not of the form"),
     "bad_pipeline_section_not_an_object": (0, "", "train: is not an object"),
     "bad_pipeline_input_not_an_object": (0, "", "input: is not an object"),
-    "bad_pipeline_data_of_another_account": (0, "", "data: somebody-elses-bucket is not one of this stack's own"),
+    "bad_pipeline_data_of_another_account": (0, "", "data: somebody-elses-bucket is not this stack's data bucket"),
     "bad_pipeline_data_missing": (0, "", "data: s3://kennel-data/no-such-folder/train/ has no picture"),
     "bad_pipeline_data_not_an_s3_uri": (0, "", "data: is not of the form"),
+    "bad_pipeline_weights_missing": (0, "", "features.pretrained: is needed for resnet50"),
     "bad_pipeline_two_problems": (0, "", "train.seed: -1 is below 0"),
 }
 
@@ -119,6 +120,7 @@ def deployed() -> Iterator[None]:
         for split in ("train", "valid", "test"):
             for breed in ("001.Affenpinscher/Affenpinscher_00003.jpg", "002.Afghan_hound/Afghan_hound_00001.jpg"):
                 s3.put_object(Bucket=BUCKET, Key=f"dogImages/{split}/{breed}", Body=png())
+        s3.put_object(Bucket=BUCKET, Key="weights/resnet50.safetensors", Body=b"weights")
         yield
         for cached in caches:
             cached.cache_clear()

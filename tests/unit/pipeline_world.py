@@ -32,6 +32,7 @@ PLAN: dict[str, Any] = {
     },
     "code": {"uri": "s3://artifacts/code/ab/source.tar.gz", "sha256": "ab"},
     "image_uri": "localhost:5000/kennel/serving:abcdef0123456789",
+    "features": {"backbone": "efficientnet_lite0", "views": 2, "pretrained": None},
     "hyperparameters": {"run": "true", "epochs": "5", "learning_rate": "0.003"},
     "train": {
         "instance_type": "ml.c7i.xlarge",

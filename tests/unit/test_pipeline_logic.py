@@ -119,6 +119,24 @@ def test_spot_waits_for_capacity_and_on_demand_says_nothing_of_it(spot: bool, wa
 
 
 @pytest.mark.parametrize(
+    ("pretrained", "channels"),
+    [
+        (None, {"training": "s3://data/dogImages/"}),
+        ("s3://data/weights/", {"training": "s3://data/dogImages/", "pretrained": "s3://data/weights/"}),
+    ],
+)
+def test_weights_come_by_a_channel_of_their_own_when_the_run_names_some(
+    pretrained: str | None, channels: dict[str, str]
+) -> None:
+    world = World()
+    world.plan = {**PLAN, "features": {**PLAN["features"], "pretrained": pretrained}}
+    run(world)
+
+    sent = world.arguments("sagemaker:createTrainingJob.sync")["InputDataConfig"]
+    assert {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in sent} == channels
+
+
+@pytest.mark.parametrize(
     ("instance", "image"),
     [("ml.c7i.xlarge", "cpu-image"), ("ml.g4dn.xlarge", "gpu-image"), ("ml.p5.48xlarge", "gpu-image")],
 )

@@ -117,10 +117,17 @@ def test_two_executions_of_one_label_share_no_name(data: Data) -> None:
 def test_the_input_decides_over_the_stacks_defaults(data: Data) -> None:
     data.fill("other/")
     plan = validate(
-        {"data": f"s3://{BUCKET}/other", "train": {"learning_rate": 1e-5}, "features": {"backbone": "resnet50"}}
+        {
+            "data": f"s3://{BUCKET}/other",
+            "train": {"learning_rate": 1e-5},
+            "features": {"backbone": "efficientnet_lite2"},
+        }
     )
     assert plan["data"]["uri"] == f"s3://{BUCKET}/other/"
-    assert (plan["hyperparameters"]["learning_rate"], plan["hyperparameters"]["backbone"]) == ("1e-05", "resnet50")
+    assert (plan["hyperparameters"]["learning_rate"], plan["hyperparameters"]["backbone"]) == (
+        "1e-05",
+        "efficientnet_lite2",
+    )
 
 
 def test_wrong_fields_are_all_named_before_the_data_is_looked_at(data: Data) -> None:
@@ -137,7 +144,7 @@ def test_error_type_is_the_one_the_state_machine_knows() -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("s3://somebody-elses-bucket/dogImages/", "is not one of this stack's own buckets"),
+        ("s3://somebody-elses-bucket/dogImages/", "is not this stack's data bucket"),
         ("/home/me/dogs", "is not of the form s3://bucket/key"),
         (f"s3://{BUCKET}/nothing/", "train/ has no picture in a class folder"),
     ],
@@ -227,3 +234,28 @@ def test_broken_stack_defaults_are_not_blamed_on_the_input(data: Data, monkeypat
     monkeypatch.setenv("DEFAULTS", '{"train": {"epochs": 0}}')
     with pytest.raises(SettingsError, match=r"DEFAULTS is not valid: train\.epochs: 0 is below 1"):
         validate({"train": {"epochs": 5}})
+
+
+def test_weights_that_no_package_carries_must_be_given_and_be_there(data: Data) -> None:
+    data.fill()
+    features = {"backbone": "resnet50"}
+
+    assert refusal({"features": features}) == [
+        "features.pretrained: is needed for resnet50, whose weights no package carries"
+    ]
+    features["pretrained"] = f"s3://{BUCKET}/weights"
+    assert refusal({"features": features}) == [
+        f"features.pretrained: s3://{BUCKET}/weights/ has neither resnet50.safetensors nor resnet50.pth"
+    ]
+    data.put("weights/resnet50.safetensors")
+    plan = validate({"features": features})
+    assert plan["features"]["pretrained"] == f"s3://{BUCKET}/weights/"
+    assert "pretrained" not in plan["hyperparameters"]
+
+
+@pytest.mark.parametrize("field", ["data", "features.pretrained"])
+def test_training_reads_the_data_bucket_only(data: Data, field: str) -> None:
+    data.fill()
+    uri = "s3://kennel-artifacts/runs/"
+    run_input = {"data": uri} if field == "data" else {"features": {"pretrained": uri}}
+    assert refusal(run_input) == [f"{field}: kennel-artifacts is not this stack's data bucket, {BUCKET}"]

@@ -210,6 +210,7 @@ def _shown(name: object) -> str:
 # --- The pipeline's input ---------------------------------------------------------------------------------------------
 
 BACKBONES = ("resnet50", "mobilenet_v3_large", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+PACKAGED_BACKBONES = BACKBONES[2:]  # their weights come with a package, so no folder of them is needed
 _INSTANCE = r"ml\.[a-z0-9-]+\.[a-z0-9-]+"
 
 RUN_FIELDS = (
@@ -234,6 +235,13 @@ RUN_FIELDS = (
         2,
         1,
         64,
+    ),
+    Field(
+        "features.pretrained",
+        str,
+        "folder in the data bucket with the backbone's weights, `BACKBONE.safetensors` or `BACKBONE.pth`; "
+        "`resnet50` and `mobilenet_v3_large` need it, because no package carries theirs",
+        maximum=1100,
     ),
     Field("train.epochs", int, "passes over the training features; the best by validation is kept", 30, 1, 10_000),
     Field("train.batch_size", int, "pictures a step", 32, 1, 65_536),
