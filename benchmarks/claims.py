@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -70,20 +70,31 @@ def machine() -> dict[str, object]:
     }
 
 
-def write_table() -> None:
-    """Generate the table of all claims into benchmarks/README.md, between its two markers."""
+def write_tables() -> None:
+    """Generate the table of all claims into benchmarks/README.md, and the headline figures into README.md."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     rows = ["| benchmark | figure | goal | measured | met |", "|---|---|---|---|---|"]
-    for path in sorted(RESULTS.glob("*.json")):
-        result = json.loads(path.read_text())
-        for one in result["claims"]:
-            met = "yes" if one["met"] else "**no**"
-            rows.append(
-                f"| {result['name']} | {one['name']} | {one['goal']} | {one['measured']:g} {one['unit']} | {met} |"
-            )
-    readme = ROOT / "benchmarks" / "README.md"
-    before, _, rest = readme.read_text().partition("<!-- claims -->\n")
-    _, _, after = rest.partition("<!-- /claims -->")
-    readme.write_text(f"{before}<!-- claims -->\n" + "\n".join(rows) + f"\n<!-- /claims -->{after}")
+    rows += [
+        f"| {result['name']} {_row(one)} {'yes' if one['met'] else '**no**'} |" for result, one in _claims(results)
+    ]
+    _replace_between(ROOT / "benchmarks" / "README.md", "claims", rows)
+    rows = ["| figure | goal | measured |", "|---|---|---|"]
+    rows += [_row(one) for _, one in _claims(results)]
+    _replace_between(ROOT / "README.md", "figures", rows)
+
+
+def _claims(results: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [(result, one) for result in results for one in result["claims"]]
+
+
+def _row(one: dict[str, Any]) -> str:
+    return f"| {one['name']} | {one['goal']} | {one['measured']:g} {one['unit']} |"
+
+
+def _replace_between(page: Path, marker: str, lines: list[str]) -> None:
+    before, _, rest = page.read_text().partition(f"<!-- {marker} -->\n")
+    _, _, after = rest.partition(f"<!-- /{marker} -->")
+    page.write_text(f"{before}<!-- {marker} -->\n" + "\n".join(lines) + f"\n<!-- /{marker} -->{after}")
 
 
 def _git(*arguments: str) -> str:
@@ -92,4 +103,4 @@ def _git(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    write_table()
+    write_tables()

@@ -144,18 +144,23 @@ class _Watcher:
 
 
 def one_line_an_epoch(lines: list[str]) -> list[str]:
-    """Join an epoch's metric lines, ``epoch 3: train:loss 0.71, validation:accuracy 0.95``; others stay as they are."""
+    """Join an epoch's metric lines, ``epoch 3: validation:accuracy 0.95, train:loss 0.71``; others stay as they are.
+
+    Accuracies come first: on a narrow terminal the rest of the line is cut.
+    """
     joined: list[str] = []
     for line in lines:
         metric = METRIC_LINE.fullmatch(line)
         if not metric:
             joined.append(line)
             continue
-        text, epoch = f"{metric['name']} {float(metric['value']):.4g}", f"epoch {metric['epoch']}: "
-        if joined and joined[-1].startswith(epoch) and f"{metric['name']} " not in joined[-1]:
-            joined[-1] += f", {text}"
+        name, text = metric["name"], f"{metric['name']} {float(metric['value']):.4g}"
+        head, _, rest = joined[-1].partition(": ") if joined else ("", "", "")
+        if head != f"epoch {metric['epoch']}" or f"{name} " in rest:
+            joined.append(f"epoch {metric['epoch']}: {text}")
         else:
-            joined.append(epoch + text)
+            first, last = (text, rest) if name.endswith("accuracy") else (rest, text)
+            joined[-1] = f"{head}: {first}, {last}"
     return joined
 
 

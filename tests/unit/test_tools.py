@@ -135,15 +135,15 @@ def test_a_missing_stack_file_says_how_to_start_a_stack(tmp_path: Path) -> None:
         Stack.load(tmp_path / "stack.json")
 
 
-def test_the_metrics_of_an_epoch_share_one_line() -> None:
+def test_the_metrics_of_an_epoch_share_one_line_with_the_accuracy_first() -> None:
     lines = [
         "features: 10/20",
-        "metric train:loss=0.7 epoch=1",
-        "metric validation:loss=0.5 epoch=1",
+        "metric train:loss=0.712345 epoch=1",
+        "metric validation:accuracy=0.95 epoch=1",
         "metric train:loss=0.6 epoch=2",
     ]
     assert one_line_an_epoch(lines) == [
         "features: 10/20",
-        "epoch 1: train:loss 0.7, validation:loss 0.5",
+        "epoch 1: validation:accuracy 0.95, train:loss 0.7123",
         "epoch 2: train:loss 0.6",
     ]
