@@ -8,9 +8,11 @@ from pathlib import Path
 
 import boto3
 import pytest
+import torch
 
 from tests.functional.stack.conftest import Deployed
 from tools import pipeline
+from training.torchvision_beside_cpu_torch import torchvision_models
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +86,19 @@ def test_corrupt_pictures_fail_the_run_by_name_and_the_old_model_still_serves(
     assert deployed.post(content=picture).json()["model"] == before["model"]
     assert jobs_in_progress() == []
     assert models_and_configs() == made
+
+
+def test_two_instances_train_one_model_on_weights_that_the_run_names(deployed: Deployed, tmp_path: Path) -> None:
+    # given weights of a backbone that no package carries (random ones: what they are worth is not the point)
+    weights = tmp_path / "mobilenet_v3_large.pth"
+    torch.save(torchvision_models().mobilenet_v3_large().state_dict(), weights)
+    boto3.client("s3").upload_file(str(weights), deployed.stack.data_bucket, "weights/mobilenet_v3_large.pth")
+    features = {"backbone": "mobilenet_v3_large", "pretrained": f"s3://{deployed.stack.data_bucket}/weights/"}
+    # when a run uses them on two instances
+    outcome = deployed.run({"run": "two", "features": features, "train": {"instances": 2, "epochs": 3}})
+    # then one model comes of it and serves
+    assert outcome.status == "SUCCEEDED", outcome.cause
+    assert deployed.post(content=deployed.test_pictures[0].read_bytes()).json()["model"].startswith("two-")
 
 
 def test_stopping_an_execution_stops_its_training_job(deployed: Deployed) -> None:
