@@ -55,7 +55,7 @@ clean: ## remove environments and everything built
 
 # Two environments: the SAM CLI is an application whose pins conflict with MiniStack's (docs/decisions/0002-dependencies.md).
 .PHONY: setup
-setup: .venv/ready .venv-sam/ready
+setup: .venv/ready .venv-sam/ready ## make both environments, once (the other commands do it by themselves)
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Kennel needs Python 3.11 to 3.13 and found %d.%d: say which with make PYTHON=python3.11" % sys.version_info[:2])'

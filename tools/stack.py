@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 
 class StackError(Exception):
@@ -61,6 +61,8 @@ def describe_stack(name: str) -> Stack:
         found = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         raise StackError(f"no stack {name!r}: deploy it first ({error})") from error
+    except BotoCoreError as error:  # no region, no credentials, no way to reach AWS
+        raise StackError(f"AWS cannot be asked about stack {name!r}: {error}") from error
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     try:
         key_id = outputs.get("ApiKeyId")

@@ -14,7 +14,7 @@ from rich.console import Console
 from tools import ask
 from tools.pipeline import one_line_an_epoch
 from tools.progress import Progress
-from tools.stack import Stack, StackError, local_environment
+from tools.stack import Stack, StackError, describe_stack, local_environment
 from tools.upload import DataError, picture_files, upload
 
 
@@ -128,6 +128,14 @@ def test_a_saved_stack_is_readable_by_its_owner_only_and_loads_again(tmp_path: P
     stack.save(tmp_path / "stack.json")
     assert Stack.load(tmp_path / "stack.json") == stack
     assert (tmp_path / "stack.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_person_without_a_region_or_credentials_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(StackError, match="must specify a region"):
+        describe_stack("kennel")
 
 
 def test_a_missing_stack_file_says_how_to_start_a_stack(tmp_path: Path) -> None:
