@@ -1,6 +1,7 @@
 """Honest probabilities: a temperature, a threshold for `confident`, and how far off they are. All on validation."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,17 @@ Probabilities = npt.NDArray[np.float64]
 
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers with a confidence of low..high: how many, their mean confidence and accuracy (0 where none is)."""
+
+    low: float
+    high: float
+    pictures: int
+    confidence: float
+    accuracy: float
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> Probabilities:
@@ -52,10 +64,21 @@ def threshold_for(probabilities: Probabilities, keep: float) -> float:
     return math.floor(float(tops[kept - 1]) * 1e6) / 1e6  # down: the picture that sets it must stay in
 
 
-def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, over 15 equal bins of confidence."""
+def reliability(probabilities: Probabilities, labels: Labels) -> tuple[Bin, ...]:
+    """How often answers of about the same confidence are right: 15 equal bins of confidence, the lowest first."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(float((right[bins == b] - confidence[bins == b]).sum())) for b in range(BINS)]
-    return sum(gaps) / len(labels)
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = []
+    for place in range(BINS):
+        within = places == place
+        count = int(within.sum())
+        means = (float(confidence[within].mean()), float(right[within].mean())) if count else (0.0, 0.0)
+        bins.append(Bin(place / BINS, (place + 1) / BINS, count, *means))
+    return tuple(bins)
+
+
+def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy, over the bins of `reliability`."""
+    bins = reliability(probabilities, labels)
+    return sum(one.pictures * abs(one.accuracy - one.confidence) for one in bins) / len(labels)

@@ -1,17 +1,36 @@
 """How good a model is on a split it was not trained on."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from training.calibrate import Labels, Probabilities, calibration_error
+from training.calibrate import Bin, Labels, Probabilities, calibration_error, reliability
+from training.report_shape import BinFigures, ClassFigures, Confused, SplitFigures
+
+MISTAKES_SHOWN = 24
+NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture, by its position in the split, whose answer is not its class."""
+
+    picture: int
+    truth: int
+    answer: int
+    probability: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures over one split; `confusion` is int [true class, found class]."""
+    """Figures over one split.
+
+    confusion   int [true class, found class]
+    mistakes    the surest ones, surest first, at most MISTAKES_SHOWN
+    """
 
     pictures: int
     accuracy: float
@@ -19,22 +38,45 @@ class Evaluation:
     calibration_error: float
     confident: float
     confusion: npt.NDArray[np.int64]
+    reliability: tuple[Bin, ...]
+    mistakes: tuple[Mistake, ...]
 
-    def document(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """The same as JSON, accuracy per class by folder name (null for a class without pictures)."""
-        counts = self.confusion.sum(axis=1)
-        per_class = {
-            name: {"pictures": int(count), "accuracy": float(self.confusion[n, n] / count) if count else None}
-            for n, (name, count) in enumerate(zip(classes, counts, strict=True))
-        }
+    def document(self, classes: Sequence[str], files: Sequence[str]) -> SplitFigures:
+        """The same as JSON; `files` are the names of the split's pictures, in its order."""
+        right = int(self.confusion.trace())
         return {
             "pictures": self.pictures,
+            "wrong": self.pictures - right,
             "accuracy": self.accuracy,
+            "accuracy_interval": interval(right, self.pictures),
             "top5": self.top5,
             "calibration_error": self.calibration_error,
             "confident": self.confident,
-            "per_class": per_class,
+            "per_class": {name: self._of_class(label, classes) for label, name in enumerate(classes)},
             "confusion": self.confusion.tolist(),
+            "reliability": [_of_bin(one) for one in self.reliability],
+            "mistakes": [
+                {
+                    "file": files[one.picture],
+                    "truth": classes[one.truth],
+                    "answer": classes[one.answer],
+                    "probability": one.probability,
+                }
+                for one in self.mistakes
+            ],
+        }
+
+    def _of_class(self, label: int, classes: Sequence[str]) -> ClassFigures:
+        row = self.confusion[label].copy()
+        count, right = int(row.sum()), int(row[label])
+        row[label] = 0
+        other = int(row.argmax())
+        confused: Confused | None = {"folder": classes[other], "pictures": int(row[other])} if row[other] else None
+        return {
+            "pictures": count,
+            "right": right,
+            "accuracy": right / count if count else None,
+            "most_confused_with": confused,
         }
 
 
@@ -42,13 +84,36 @@ def evaluate(probabilities: Probabilities, labels: Labels, threshold: float) -> 
     """Figures for calibrated probabilities [pictures, classes]; at least one picture."""
     count, classes = probabilities.shape
     order = np.argsort(-probabilities, axis=1, kind="stable")
+    answers, confidence = order[:, 0], probabilities.max(axis=1)
     confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (labels, order[:, 0]), 1)
+    np.add.at(confusion, (labels, answers), 1)
+    wrong = np.flatnonzero(answers != labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
     return Evaluation(
         pictures=count,
-        accuracy=float((order[:, 0] == labels).mean()),
+        accuracy=float((answers == labels).mean()),
         top5=float((order[:, :5] == labels[:, None]).any(axis=1).mean()),
         calibration_error=calibration_error(probabilities, labels),
-        confident=float((probabilities.max(axis=1) >= threshold).mean()),
+        confident=float((confidence >= threshold).mean()),
         confusion=confusion,
+        reliability=reliability(probabilities, labels),
+        mistakes=tuple(Mistake(int(n), int(labels[n]), int(answers[n]), float(confidence[n])) for n in surest),
     )
+
+
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of which `right` of `count` were seen; honest with few pictures too."""
+    share, spread = right / count, NORMAL_95**2 / count
+    middle = share + spread / 2
+    reach = NORMAL_95 * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    return max(0.0, (middle - reach) / (1 + spread)), min(1.0, (middle + reach) / (1 + spread))
+
+
+def _of_bin(one: Bin) -> BinFigures:
+    return {
+        "low": one.low,
+        "high": one.high,
+        "pictures": one.pictures,
+        "confidence": one.confidence if one.pictures else None,
+        "accuracy": one.accuracy if one.pictures else None,
+    }

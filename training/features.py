@@ -43,6 +43,11 @@ class Features:
     notes: dict[str, tuple[str, ...]]
     content: dict[str, str]  # file name -> SHA-256 of its bytes
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' file names, in order."""
+        return tuple(picture.name for picture in self.pictures)
+
 
 @dataclass(frozen=True)
 class _Outcome:

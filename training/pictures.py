@@ -29,6 +29,8 @@ _ODD_MODES = {
     "RGBA": "alpha",
     "PA": "palette with alpha",
 }
+THUMBNAIL_SIDE = 240  # pixels: the longer side, sharp on screens of twice the density at the size they are shown
+THUMBNAIL_BYTES = 30_000
 # Of an augmented view: its share of the picture's area, and its width to its height.
 CROP_AREA = (0.25, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -49,6 +51,15 @@ class Reading:
     kind: str = ""
     reason: str = ""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small JPEG and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
 
 
 def read(picture: Picture, preprocess: Preprocess) -> Reading:
@@ -83,6 +94,21 @@ def views(picture: Picture, pixels: Pixels, preprocess: Preprocess, count: int, 
     """
     drawn = [_augmented(pixels, preprocess, _chance(f"{seed}/{picture.name}/{n}")) for n in range(1, count)]
     return np.stack([preprocess.to_input(pixels), *drawn])
+
+
+def thumbnail(picture: Picture, preprocess: Preprocess) -> Thumbnail | None:
+    """`picture` as a small JPEG; None when it cannot be read. Nothing but pixels goes in: no place, time or camera."""
+    pixels = read(picture, preprocess).pixels
+    if pixels is None:
+        return None
+    small = Image.fromarray(pixels)
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    for quality in (82, 60, 35, 10):
+        target = io.BytesIO()
+        small.save(target, "JPEG", quality=quality, optimize=True)
+        if target.tell() <= THUMBNAIL_BYTES:
+            break
+    return Thumbnail(target.getvalue(), *small.size)
 
 
 def _chance(key: str) -> random.Random:

@@ -7,16 +7,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from training.backbones import Backbone
 from training.parameters import Parameters
+from training.report_shape import ProvenanceFigures
 
 _LIBRARIES = ("torch", "torchvision", "openvino", "numpy", "pillow", "simplejpeg", "safetensors")
 _CODE_URI = re.compile(r"/([0-9a-f]{64})/[^/]*$")
 
 
-def provenance(parameters: Parameters, data_version: str, code_uri: str | None, backbone: Backbone) -> dict[str, Any]:
+def provenance(
+    parameters: Parameters, data_version: str, code_uri: str | None, backbone: Backbone
+) -> ProvenanceFigures:
     """Data version, code version, parameters, libraries and the time (UTC).
 
     code_uri: where SageMaker took the code from. The stack publishes it under the hash of its content; code from

@@ -1,17 +1,24 @@
-"""report.json: everything a person may want to know about a run besides the model itself."""
+"""report.json and report.html: everything a person may want to know about a run besides the model itself.
+
+What is in report.json: `training.report_shape.Report`.
+"""
 
 import json
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from training.data import SPLITS, DataSet, quoted, version
+from serving.preprocess import Preprocess
+from training.data import SPLITS, DataSet, Picture, quoted, version
 from training.errors import TrainingError
 from training.features import BadFile, Features
+from training.pictures import thumbnail
+from training.report_page import page
+from training.report_parts import shown
+from training.report_shape import Report
 
 NOTES_IN_LOG = 20
 Log = Callable[[str], None]
@@ -93,8 +100,12 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def write_report(folder: Path, document: dict[str, Any]) -> None:
-    """Writes report.json into `folder`."""
+def write_report(folder: Path, report: Report, pictures: Iterable[Picture], preprocess: Preprocess) -> None:
+    """Writes report.json and report.html into `folder`; `pictures` are those of the split that the page shows."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, allow_nan=False)
+    text = json.dumps(report, indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    wanted = {one["file"] for one in shown(report)["mistakes"]}
+    small = {one.name: thumbnail(one, preprocess) for one in pictures if one.name in wanted}
+    whole = page(report, {name: found for name, found in small.items() if found})
+    (folder / "report.html").write_text(whole, encoding="utf-8")

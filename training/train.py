@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 import os
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 
@@ -38,6 +39,7 @@ from training.metrics import format_metric
 from training.parameters import Parameters, parse
 from training.provenance import provenance
 from training.report import Accounts, Timings, account_for_files, peak_memory_mb, write_report
+from training.report_shape import DataFigures, EpochFigures, ExportFigures, Report
 
 
 def say(line: str) -> None:
@@ -126,34 +128,35 @@ def finish(job: Job, features: dict[str, Features], backbone: backbones.Backbone
         tested = evaluate(softmax(head.logits(fit.head, test).numpy(), temperature), test.labels, threshold)
     metrics = figures(fit.best, validation, tested)
     model = Classifier(backbone, fit.head, accounts.classes, temperature, threshold)
-    facts = {
-        "version": job.parameters.run,
-        "metrics": metrics | {"epoch": fit.best.number},
-        "provenance": provenance(job.parameters, accounts.version, job.host.code, backbone),
-    }
+    shipped = metrics | {"epoch": fit.best.number}
+    origin = provenance(job.parameters, accounts.version, job.host.code, backbone)
     with job.timings.stage("export"):
         graph = model.graph()
         agreement = check(graph, model, valid.pictures, job.host.cpus)
+        facts = {"version": job.parameters.run, "metrics": shipped, "provenance": origin}
         write(job.host.model_dir, graph, model, facts)
     # Once more for the epoch that is shipped: SageMaker keeps the last value of each metric as the job's own.
     for name, value in metrics.items():
         if value is not None:
             say(format_metric(name, value, fit.best.number))
     say(f"memory: at most {peak_memory_mb():.0f} MB were held")
-    report = {
-        **facts,
+    report: Report = {
+        "version": job.parameters.run,
+        "metrics": shipped,
+        "provenance": origin,
         "temperature": temperature,
         "threshold": threshold,
-        "data": asdict(accounts),
-        "history": [asdict(epoch) for epoch in fit.history],
-        "validation": validation.document(accounts.classes),
-        "test": tested.document(accounts.classes) if tested else None,
-        "export": asdict(agreement),
+        "data": cast(DataFigures, asdict(accounts)),
+        "history": [cast(EpochFigures, asdict(epoch)) for epoch in fit.history],
+        "validation": validation.document(accounts.classes, valid.names),
+        "test": tested.document(accounts.classes, test.names) if tested else None,
+        "export": cast(ExportFigures, asdict(agreement)),
         "hosts": job.group.world,
-        "timings_seconds": job.timings.seconds,
+        "timings_seconds": dict(job.timings.seconds),
         "peak_memory_mb": peak_memory_mb(),
     }
-    write_report(job.host.output_dir, report)
+    with job.timings.stage("report"):
+        write_report(job.host.output_dir, report, (test if tested else valid).pictures, backbone.preprocess)
 
 
 def figures(best: Epoch, validation: Evaluation, tested: Evaluation | None) -> dict[str, float | None]:

@@ -59,6 +59,7 @@ def test_an_evaluation_counts_what_was_found_for_what() -> None:
     assert found.confident == pytest.approx(2 / 3)
     assert found.top5 == 1.0
     assert found.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
-    per_class = found.document(("a", "b", "c"))["per_class"]
-    assert per_class["a"] == {"pictures": 2, "accuracy": 0.5}
-    assert per_class["b"] == {"pictures": 0, "accuracy": None}
+    per_class = found.document(("a", "b", "c"), ("1.jpg", "2.jpg", "3.jpg"))["per_class"]
+    confused = {"folder": "b", "pictures": 1}
+    assert per_class["a"] == {"pictures": 2, "right": 1, "accuracy": 0.5, "most_confused_with": confused}
+    assert per_class["b"] == {"pictures": 0, "right": 0, "accuracy": None, "most_confused_with": None}

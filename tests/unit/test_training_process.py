@@ -108,6 +108,8 @@ def test_two_hosts_train_one_model_together(tmp_path: Path) -> None:
     assert "effective batch size 7, 2 hosts x up to 4 views" in outs[0][0]
     assert "metric " not in outs[1][0]
     assert not (tmp_path / "algo-2" / "model").exists()
+    assert not (tmp_path / "algo-2" / "output").exists()
+    assert "On 2 hosts" in (tmp_path / "algo-1" / "output" / "report.html").read_text()
     # the job itself has compared the ranks' weights by hash; and together they have learnt what one learns alone
     together, single = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("algo-1", "alone"))
     for name, value in single.items():
