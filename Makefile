@@ -49,6 +49,10 @@ deploy: setup ## sam build and sam deploy to the AWS account you are signed in t
 	.venv-sam/bin/sam build
 	.venv-sam/bin/sam deploy --config-env $(or $(ENV),default)
 
+.PHONY: destroy
+destroy: setup ## take a stack away with all that its runs made (STACK=name, YES=1 not to be asked)
+	@$(PY) -m tools.destroy "$(or $(STACK),kennel-dev)" $(if $(filter 1,$(YES)),--yes)
+
 .PHONY: clean
 clean: ## remove environments and everything built
 	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache

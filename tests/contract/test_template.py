@@ -93,7 +93,9 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name: str) -> None
 def test_every_log_group_has_a_retention() -> None:
     groups = template.resources("AWS::Logs::LogGroup")
     assert {name for name, group in groups.items() if "RetentionInDays" not in group} == set()
-    assert len(groups) >= len(FUNCTIONS) + 4  # the API's, the pipeline's, the image build's, the endpoint's
+    assert (
+        len(groups) >= len(FUNCTIONS) + 5
+    )  # the API's, the pipeline's, the teardown's, the image build's, the endpoint's
 
 
 def test_functions_get_exactly_the_environment_they_read() -> None:
@@ -169,7 +171,7 @@ def test_buckets_are_private_encrypted_versioned_tls_only_and_aged(name: str) ->
 
 
 def test_outputs_are_the_contracts_and_described() -> None:
-    wanted = "ApiUrl ApiKeyId DataBucket ArtifactBucket PipelineArn EndpointName ClassifyFunction CodeUri"
+    wanted = "ApiUrl ApiKeyId DataBucket ArtifactBucket PipelineArn TeardownArn EndpointName ClassifyFunction CodeUri"
     assert set(TEMPLATE["Outputs"]) == {*wanted.split(), "ServingRepositoryUri"}
     assert [name for name, output in TEMPLATE["Outputs"].items() if len(output.get("Description", "")) < 15] == []
 

@@ -1,0 +1,130 @@
+"""What is left of a stack: everything that costs money or bears its name, found without asking CloudFormation alone.
+
+The teardown state machine looks with the stack's own role; this looks with the rights of whoever destroys it, after the
+stack has gone, and at what CloudFormation should have deleted as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+STACK_TAG = "kennel:stack"
+# Log groups of the template, by the stack's name. (tests/contract compares.)
+LOG_GROUPS = (
+    "/aws/lambda/{}-classify",
+    "/aws/lambda/{}-validate-run",
+    "/aws/lambda/{}-publish-code",
+    "/aws/apigateway/{}-access",
+    "/aws/vendedlogs/states/{}-pipeline",
+    "/aws/vendedlogs/states/{}-teardown",
+    "/aws/codebuild/{}-serving-image",
+    "/aws/sagemaker/Endpoints/{}",
+)
+# CloudFormation names a bucket by the stack, its name in the template, and something random.
+BUCKETS = ("{}-databucket-", "{}-artifactbucket-")
+# What stays because other stacks of the account use it, too, or may come to.
+ACCOUNT_WIDE = (
+    "log group /aws/sagemaker/TrainingJobs: the training jobs' logs of the whole account",
+    "API Gateway's logging role: one for the account and region",
+    "the SAM CLI's bucket (stack aws-sam-cli-managed-default)",
+    "Step Functions' event rule and Application Auto Scaling's service role",
+)
+
+
+def find(stack: str) -> list[str]:
+    """Everything that is left of the stack, a line each; an empty list is what a destroyed stack gives."""
+    looks: tuple[Callable[[str], Iterator[str]], ...] = (
+        _stack,
+        _targets,
+        _alarms,
+        _endpoint,
+        _configs,
+        _models,
+        _jobs,
+        _buckets,
+        _log_groups,
+    )
+    return [line for look in looks for line in look(stack)]
+
+
+def _pages(service: str, operation: str, member: str, **arguments: Any) -> Iterator[Any]:
+    for page in boto3.client(service).get_paginator(operation).paginate(**arguments):
+        yield from page.get(member, [])
+
+
+def _stack(stack: str) -> Iterator[str]:
+    try:
+        found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        return
+    yield from (f"stack {stack} ({one['StackStatus']})" for one in found if one["StackStatus"] != "DELETE_COMPLETE")
+
+
+def _targets(stack: str) -> Iterator[str]:
+    found = _pages(
+        "application-autoscaling", "describe_scalable_targets", "ScalableTargets", ServiceNamespace="sagemaker"
+    )
+    begin = f"endpoint/{stack}/variant/"
+    yield from (f"scalable target {one['ResourceId']}" for one in found if one["ResourceId"].startswith(begin))
+
+
+def _alarms(stack: str) -> Iterator[str]:
+    prefix = f"TargetTracking-endpoint/{stack}/"
+    found = _pages("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix)
+    yield from (f"alarm {one['AlarmName']}" for one in found)
+
+
+def _endpoint(stack: str) -> Iterator[str]:
+    found = _pages("sagemaker", "list_endpoints", "Endpoints", NameContains=stack)
+    yield from (f"endpoint {stack} ({one['EndpointStatus']})" for one in found if one["EndpointName"] == stack)
+
+
+def _configs(stack: str) -> Iterator[str]:
+    found = _pages("sagemaker", "list_endpoint_configs", "EndpointConfigs", NameContains=f"{stack}-")
+    yield from _own(stack, found, "endpoint configuration", "EndpointConfig")
+
+
+def _models(stack: str) -> Iterator[str]:
+    yield from _own(stack, _pages("sagemaker", "list_models", "Models", NameContains=f"{stack}-"), "model", "Model")
+
+
+def _jobs(stack: str) -> Iterator[str]:
+    found = _pages(
+        "sagemaker",
+        "list_training_jobs",
+        "TrainingJobSummaries",
+        NameContains=f"{stack}-",
+        StatusEquals="InProgress",
+    )
+    yield from _own(stack, found, "running training job", "TrainingJob")
+
+
+def _own(stack: str, found: Iterator[Any], what: str, kind: str) -> Iterator[str]:
+    """Those with the stack's tag: the names of kennel-dev begin as those of kennel do."""
+    client = boto3.client("sagemaker")
+    for one in found:
+        if not one[f"{kind}Name"].startswith(f"{stack}-"):
+            continue
+        tags = client.list_tags(ResourceArn=one[f"{kind}Arn"])["Tags"]
+        if {"Key": STACK_TAG, "Value": stack} in tags:
+            yield f"{what} {one[f'{kind}Name']}"
+
+
+def _buckets(stack: str) -> Iterator[str]:
+    begins = tuple(name.format(stack) for name in BUCKETS)
+    for one in boto3.client("s3").list_buckets()["Buckets"]:
+        if one["Name"].startswith(begins):
+            yield f"bucket {one['Name']}"
+
+
+def _log_groups(stack: str) -> Iterator[str]:
+    client = boto3.client("logs")
+    for name in (group.format(stack) for group in LOG_GROUPS):
+        found = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        yield from (f"log group {name}" for group in found if group["logGroupName"] == name)
