@@ -1,11 +1,11 @@
-"""Application Auto Scaling's store: targets, policies, activities. Nothing scales by them yet: see COVERAGE.md."""
+"""Application Auto Scaling's store: targets, policies, activities. scaling_loop.py acts on them."""
 
 from __future__ import annotations
 
 import base64
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ SERVICE_ROLE = (
 )
 
 
-def _key(record: Mapping[str, Any]) -> str:
+def target_key(record: Mapping[str, Any]) -> str:
+    """The key of the scalable target that `record` is, or belongs to."""
     return "|".join(record[part] for part in _KEY)
 
 
@@ -52,6 +53,9 @@ class AutoScaling:
     def __init__(self, path: Path, endpoints: Mapping[str, Record]) -> None:
         self.store = Store(path)
         self.endpoints = endpoints
+        # Make a policy's alarms, delete alarms by name; set where CloudWatch is known (scaling_loop.py).
+        self.follow: Callable[[Record], None] = lambda policy: None
+        self.unfollow: Callable[[list[str]], None] = lambda names: None
         self.service = JsonService(
             "application-autoscaling",
             {
@@ -72,7 +76,7 @@ class AutoScaling:
         return await self.service.handle(headers, body)
 
     def _target(self, request: Mapping[str, Any]) -> Record:
-        record = self.store.table("targets").get(_key(request))
+        record = self.store.table("targets").get(target_key(request))
         if record is None:
             raise ApiError("ObjectNotFoundException", f"No scalable target found for {_shown(request)}")
         return record
@@ -99,7 +103,7 @@ class AutoScaling:
     def register(self, request: dict[str, Any]) -> dict[str, Any]:
         """RegisterScalableTarget: makes or changes a target."""
         self._check_resource(request)
-        known = self.store.table("targets").get(_key(request))
+        known = self.store.table("targets").get(target_key(request))
         if known is None and ("MinCapacity" not in request or "MaxCapacity" not in request):
             raise validation("MinCapacity and MaxCapacity are required to register a new scalable target.")
         arn_end = uuid.uuid4().hex[:20]
@@ -116,7 +120,7 @@ class AutoScaling:
         if fresh["MinCapacity"] > fresh["MaxCapacity"]:
             raise validation("Maximum capacity cannot be less than minimum capacity")
         with self.store.change():
-            self.store.table("targets")[_key(request)] = fresh
+            self.store.table("targets")[target_key(request)] = fresh
         return {"ScalableTargetARN": fresh["ScalableTargetARN"]}
 
     def describe_targets(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -135,21 +139,27 @@ class AutoScaling:
         """DeregisterScalableTarget: its policies go with it."""
         self._target(request)
         with self.store.change():
-            del self.store.table("targets")[_key(request)]
+            del self.store.table("targets")[target_key(request)]
             policies = self.store.table("policies")
-            for name in [name for name, policy in policies.items() if _key(policy) == _key(request)]:
-                del policies[name]
+            mine = [name for name, policy in policies.items() if target_key(policy) == target_key(request)]
+            removed = [policies.pop(name) for name in mine]
+            self.store.table("cooldowns").pop(target_key(request), None)
+        self.unfollow([alarm["AlarmName"] for policy in removed for alarm in policy["Alarms"]])
         return {}
 
     @staticmethod
     def _alarms(record: Record) -> list[dict[str, str]]:
-        """The alarms AWS makes for a target tracking policy, by the names it gives them."""
+        """The alarms AWS makes for a target tracking policy, by the names it gives them; one it has keeps its name."""
         if record["PolicyType"] != "TargetTrackingScaling":
             return []
         sides = ["AlarmHigh"]
         if not record["TargetTrackingScalingPolicyConfiguration"].get("DisableScaleIn"):
             sides.append("AlarmLow")
-        names = [f"TargetTracking-{record['ResourceId']}-{side}-{uuid.uuid4()}" for side in sides]
+        had = [alarm["AlarmName"] for alarm in record.get("Alarms", [])]
+        fresh = [f"TargetTracking-{record['ResourceId']}-{side}-{uuid.uuid4()}" for side in sides]
+        names = [
+            next((name for name in had if f"-{side}-" in name), new) for side, new in zip(sides, fresh, strict=True)
+        ]
         return [
             {"AlarmName": name, "AlarmARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm:{name}"} for name in names
         ]
@@ -178,7 +188,7 @@ class AutoScaling:
         """PutScalingPolicy: makes or changes a policy of a registered target."""
         self._target(request)
         policies = self.store.table("policies")
-        name = f"{_key(request)}|{request['PolicyName']}"
+        name = f"{target_key(request)}|{request['PolicyName']}"
         known = policies.get(name)
         kind = str(request.get("PolicyType") or (known["PolicyType"] if known else "StepScaling"))
         self._check_policy(request, kind)
@@ -190,10 +200,12 @@ class AutoScaling:
             "CreationTime": now(),
         }
         record = {**base, **request, "PolicyType": kind}
-        if known is None:
-            record["Alarms"] = self._alarms(record)
+        record["Alarms"] = self._alarms(record)
+        kept = {alarm["AlarmName"] for alarm in record["Alarms"]}
         with self.store.change():
             policies[name] = record
+        self.unfollow([one["AlarmName"] for one in base.get("Alarms", []) if one["AlarmName"] not in kept])
+        self.follow(record)
         return {"PolicyARN": record["PolicyARN"], "Alarms": record["Alarms"]}
 
     def describe_policies(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -211,14 +223,22 @@ class AutoScaling:
 
     def delete_policy(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeleteScalingPolicy."""
-        name = f"{_key(request)}|{request['PolicyName']}"
+        name = f"{target_key(request)}|{request['PolicyName']}"
         if name not in self.store.table("policies"):
             message = f"No scaling policy found for {_shown(request)}, policy name: {request['PolicyName']}"
             raise ApiError("ObjectNotFoundException", message)
         with self.store.change():
-            del self.store.table("policies")[name]
+            removed = self.store.table("policies").pop(name)
+        self.unfollow([alarm["AlarmName"] for alarm in removed["Alarms"]])
         return {}
 
     def describe_activities(self, request: dict[str, Any]) -> dict[str, Any]:
-        """DescribeScalingActivities: nothing has scaled, so there is none to show."""
-        return _page([], request, "ScalingActivities")
+        """DescribeScalingActivities: the latest first."""
+        found = [
+            record
+            for record in reversed(self.store.table("activities").values())
+            if record["ServiceNamespace"] == request["ServiceNamespace"]
+            and request.get("ResourceId") in (None, record["ResourceId"])
+            and request.get("ScalableDimension") in (None, record["ScalableDimension"])
+        ]
+        return _page(found, request, "ScalingActivities")

@@ -12,7 +12,9 @@ from typing import Any
 
 from ministack import app
 
-PERIOD_SECONDS = 10
+from local_aws.settings import time_factor
+
+PERIOD_SECONDS = 10 / time_factor()
 
 _lock = threading.Lock()
 _open: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -26,7 +28,7 @@ def _rounded(value: float) -> float:
 def put(namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]) -> None:
     """Records one value of a metric now. Any thread."""
     global _open_period  # noqa: PLW0603 - the points of the running period, shared by every caller
-    period = int(time.time()) // PERIOD_SECONDS
+    period = int(time.time() / PERIOD_SECONDS)
     point_value = _rounded(value)
     key = (namespace, name, tuple(sorted(dimensions.items())), point_value)
     with _lock:

@@ -79,7 +79,6 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_execute_function_warm": ("func", "event", "request_id"),
         "_execute_function_dispatch": ("func", "config", "event", "request_id", "started"),
     },
-    "ministack.services.cloudwatch": {"_metric_bucket": ("key",), "_dims_key": ("dims",)},
     "ministack.services.cloudwatch_logs": {
         "_log_groups": None,
         "_create_log_group": ("data",),
@@ -100,6 +99,21 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_RESOURCE_HANDLERS": None,
         "_apigw_stage_create": ("logical_id", "props", "stack_name"),
         "_apigw_stage_update": ("physical_id", "old_props", "new_props", "stack_name"),
+    },
+    "ministack.services.cloudwatch": {
+        "_metrics": None,
+        "_alarms": None,
+        "_metric_bucket": ("key",),
+        "_dims_key": ("dims",),
+        "_dims_from_list": ("dimensions",),
+        "_calc_stats": ("points",),
+        "_stat_value": ("stats", "stat_name", "points"),
+        "_evaluate_alarm": ("alarm",),
+        "_record_history": ("alarm_name", "old_state", "new_state", "reason", "alarm_type", "reason_data"),
+        "_dispatch_alarm_actions": ("alarm", "old_state", "new_state", "reason"),
+        "_evaluate_parent_alarms": ("child", "seen"),
+        "_put_metric_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
+        "_delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),
     },
     "ministack.services.s3": {"_buckets": None, "_get_object_data": ("bucket_name", "key", "version_id")},
 }
@@ -162,7 +176,8 @@ def apply(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
 def _patch_stepfunctions(sagemaker: SageMaker, model: Callable[[str], Any]) -> None:
     from ministack.services import stepfunctions as sfn  # noqa: PLC0415
 
-    tasks = stepfunctions.SageMakerTasks(sagemaker.service, sagemaker.jobs.get)
+    describe = {"TrainingJob": sagemaker.jobs.describe, "HyperParameterTuningJob": sagemaker.tuning.describe}
+    tasks = stepfunctions.SageMakerTasks(sagemaker.service, describe)
     sfn._SERVICE_DISPATCH["arn:aws:states:::sagemaker:"] = tasks.invoke
     sfn._AWS_SDK_SERVICE_MAP.update(SDK_SERVICES)
     sfn._AWS_SDK_ERROR_PREFIX.update(SDK_ERROR_PREFIXES)
@@ -228,6 +243,15 @@ def _patch_lambda() -> None:
 
     lambda_svc._execute_function_dispatch = dispatch
     lambda_svc._emit_lambda_metrics = emit
+
+
+def patch_alarms(tell: Callable[[], None]) -> None:
+    """Alarms that heed dimensions and periods and go back to OK; `tell` hears of every one that is put."""
+    from ministack.services import cloudwatch as service  # noqa: PLC0415
+
+    from local_aws import alarms  # noqa: PLC0415
+
+    service._evaluate_alarm = alarms.evaluate_and(tell)
 
 
 def patch_builds(builds: codebuild.Builds) -> None:

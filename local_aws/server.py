@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.processes import reap
-from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds
+from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds, time_factor
 
 # What a stack of this project needs: the rest of MiniStack's 80 services is refused instead of half there.
 SERVICES = (
@@ -45,6 +45,7 @@ def configure(paths: Paths, port: int) -> None:
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": "unix:///nonexistent",
             "LAMBDA_WARM_TTL_SECONDS": "60",
+            "SFN_WAIT_SCALE": os.environ.get("SFN_WAIT_SCALE", str(1 / time_factor())),
             "TMPDIR": str(paths.tmp),
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         }
@@ -61,6 +62,7 @@ class Emulator:
         from local_aws.autoscaling import AutoScaling  # noqa: PLC0415
         from local_aws.codebuild import Builds  # noqa: PLC0415
         from local_aws.sagemaker.api import SageMaker  # noqa: PLC0415
+        from local_aws.scaling_loop import ScalingLoop  # noqa: PLC0415
 
         if app._version() != MINISTACK_VERSION:
             raise SystemExit(f"local_aws needs ministack=={MINISTACK_VERSION}, found {app._version()}")
@@ -74,6 +76,8 @@ class Emulator:
         autoscaling = AutoScaling(paths.root / "autoscaling.json", endpoints)
         self.sagemaker.endpoints.is_scaled = autoscaling.is_scaled
         patches.apply(self.sagemaker, autoscaling)
+        self.scaling = ScalingLoop(autoscaling, self.sagemaker)
+        patches.patch_alarms(self.scaling.wake)
         patches.patch_builds(Builds(paths))
 
     async def autosave(self) -> None:
@@ -100,6 +104,7 @@ class Emulator:
         async def listening(message: dict[str, Any]) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self.sagemaker.start()
+                self.scaling.start()
                 self._autosaving = asyncio.create_task(self.autosave())
                 self.announce()
             await send(message)
@@ -109,7 +114,8 @@ class Emulator:
             if message["type"] == "lifespan.shutdown":
                 if self._autosaving is not None:
                     self._autosaving.cancel()
-                await asyncio.to_thread(self.sagemaker.jobs.abandon)
+                await self.scaling.stop()
+                await asyncio.to_thread(self.sagemaker.abandon_jobs)
                 await self.sagemaker.endpoints.shutdown()
             return message
 

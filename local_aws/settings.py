@@ -75,6 +75,14 @@ def invoke_timeout_seconds() -> float:
     return float(os.environ.get("LOCAL_AWS_INVOKE_TIMEOUT", "60"))
 
 
+def time_factor() -> float:
+    """How many times faster than real AWS's waits, metric periods and cooldowns run: LOCAL_AWS_TIME_FACTOR, at least 1.
+
+    It never touches what is computed: a request takes as long as it takes, and a rate stays a rate.
+    """
+    return max(1.0, float(os.environ.get("LOCAL_AWS_TIME_FACTOR", "1")))
+
+
 def autosave_seconds() -> float:
     """Seconds between two looks at whether MiniStack's services are to be saved."""
     return float(os.environ.get("LOCAL_AWS_AUTOSAVE", "5"))

@@ -1,8 +1,9 @@
 """Step Functions: SageMaker's integrations, and what MiniStack's interpreter lacks.
 
-Added: `sagemaker:*` integrations (`createTrainingJob.sync` waits, and stops the job when its state times out or its
-execution is stopped), state machines' own TimeoutSeconds, an end to what a stopped execution was doing, MaxDelaySeconds
-and JitterStrategy of Retry, JSONata in TimeoutSeconds, Assign that sees only the variables from before the state.
+Added: `sagemaker:*` integrations (`.sync` of training and tuning jobs waits, and stops the job when its state times
+out or its execution is stopped), state machines' own TimeoutSeconds, an end to what a stopped execution was doing,
+MaxDelaySeconds and JitterStrategy of Retry, JSONata in TimeoutSeconds, Assign that sees only the variables from before
+the state.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack import app
@@ -44,6 +45,7 @@ SDK_ERRORS = {
 }
 OPTIMIZED_ACTIONS = (
     "createTrainingJob",
+    "createHyperParameterTuningJob",
     "createEndpointConfig",
     "createEndpoint",
     "createModel",
@@ -52,6 +54,9 @@ OPTIMIZED_ACTIONS = (
 )
 # What the optimized updateEndpoint takes: the rest of the API's fields it refuses, on AWS too.
 OPTIMIZED_FIELDS = {"updateEndpoint": ("EndpointConfigName", "EndpointName")}
+
+# What `.sync` waits for: the name of the kind of job, as in TrainingJobName, TrainingJobStatus and StopTrainingJob.
+SYNC_KINDS = {"createTrainingJob": "TrainingJob", "createHyperParameterTuningJob": "HyperParameterTuningJob"}
 
 _execution: contextvars.ContextVar[Record | None] = contextvars.ContextVar("local_aws_execution", default=None)
 _cancelled: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("local_aws_cancelled", default=None)
@@ -70,9 +75,9 @@ def _running() -> bool:
 class SageMakerTasks:
     """The optimized integrations `arn:aws:states:::sagemaker:*`."""
 
-    def __init__(self, service: JsonService, job: Callable[[str], Record]) -> None:
+    def __init__(self, service: JsonService, describe: Mapping[str, Callable[[Record], Record]]) -> None:
         self.service = service
-        self.job = job
+        self.describe = describe
 
     def _call(self, action: str, data: dict[str, Any]) -> dict[str, Any]:
         name = action[0].upper() + action[1:]
@@ -95,26 +100,26 @@ class SageMakerTasks:
         action = resource.rpartition(":")[2]
         sync = action.endswith(".sync")
         action = action.removesuffix(".sync")
-        if action not in OPTIMIZED_ACTIONS or (sync and action != "createTrainingJob"):
+        if action not in OPTIMIZED_ACTIONS or (sync and action not in SYNC_KINDS):
             raise sfn._ExecutionError("States.Runtime", f"{resource} is not there in the local AWS: see {COVERAGE}")
         for field in data:
             if field not in OPTIMIZED_FIELDS.get(action, data):
                 raise sfn._ExecutionError("States.Runtime", f"The field '{field}' is not supported by {resource}")
         answer = self._call(action, data)
-        return self._wait(data["TrainingJobName"]) if sync else answer
+        return self._wait(SYNC_KINDS[action], data) if sync else answer
 
-    def _wait(self, name: str) -> dict[str, Any]:
+    def _wait(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
         """Waits for the job; gives its description. A job whose state or execution has ended is stopped."""
-        record = self.job(name)
+        job = {f"{kind}Name": data[f"{kind}Name"]}
         cancelled = _cancelled.get() or threading.Event()
-        while record["TrainingJobStatus"] not in ENDED:
+        while (record := self.describe[kind](job))[f"{kind}Status"] not in ENDED:
             if cancelled.is_set() or not _running():
                 with contextlib.suppress(sfn._ExecutionError):
-                    self._call("stopTrainingJob", {"TrainingJobName": name})
+                    self._call(f"stop{kind}", job)
                 raise ExecutionEnded
             time.sleep(POLL_SECONDS)
-        described: dict[str, Any] = _milliseconds(dict(record))
-        if record["TrainingJobStatus"] != "Completed":
+        described: dict[str, Any] = _milliseconds(record)
+        if record[f"{kind}Status"] != "Completed":
             raise sfn._ExecutionError("States.TaskFailed", json.dumps(described))
         return described
 

@@ -12,6 +12,7 @@ from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.jobs import TrainingJobs
 from local_aws.sagemaker.resources import EndpointConfigs, Models
 from local_aws.sagemaker.runtime import Runtime
+from local_aws.sagemaker.tuning import TuningJobs
 from local_aws.settings import Paths
 from local_aws.store import Store
 
@@ -23,6 +24,7 @@ class SageMaker:
         self.store = Store(paths.root / "sagemaker.json")
         self.tags = Tags(self.store)
         self.jobs = TrainingJobs(self.store, self.tags, paths.jobs)
+        self.tuning = TuningJobs(self.store, self.tags, self.jobs)
         self.models = Models(self.store, self.tags)
         self.configs = EndpointConfigs(self.store, self.tags, self.models)
         self.endpoints = Endpoints(self.store, self.tags, self.models, self.configs, paths)
@@ -34,6 +36,11 @@ class SageMaker:
                 "DescribeTrainingJob": self.jobs.describe,
                 "ListTrainingJobs": self.jobs.list,
                 "StopTrainingJob": self.jobs.stop,
+                "CreateHyperParameterTuningJob": self.tuning.create,
+                "DescribeHyperParameterTuningJob": self.tuning.describe,
+                "ListHyperParameterTuningJobs": self.tuning.list,
+                "ListTrainingJobsForHyperParameterTuningJob": self.tuning.list_trials,
+                "StopHyperParameterTuningJob": self.tuning.stop,
                 "CreateModel": self.models.create,
                 "DescribeModel": self.models.describe,
                 "ListModels": self.models.list,
@@ -65,4 +72,10 @@ class SageMaker:
     def start(self) -> None:
         """After the event loop runs: what an earlier process left comes up again or is marked as failed."""
         self.jobs.fail_interrupted()
+        self.tuning.fail_interrupted()
         self.endpoints.restore()
+
+    def abandon_jobs(self) -> None:
+        """The emulator is ending: no tuning job starts another trial, and every job's processes are killed."""
+        self.tuning.abandon()
+        self.jobs.abandon()

@@ -46,7 +46,8 @@ def page(
 ) -> tuple[list[Record], dict[str, str]]:
     """One page of a List operation: filtered, sorted as asked, and the token for the next page if there is one."""
     kept = [record for record in records if _kept(record, request, name_key, status_key)]
-    sort_key = {"Name": name_key, "Status": status_key}.get(request.get("SortBy", ""), "CreationTime")
+    sorts = {"Name": name_key, "Status": status_key, "FinalObjectiveMetricValue": "FinalObjectiveMetricValue"}
+    sort_key = sorts.get(request.get("SortBy", ""), "CreationTime")
     kept.sort(key=lambda record: record[sort_key], reverse=request.get("SortOrder", default_order) == "Descending")
     try:
         start = int(base64.b64decode(request["NextToken"])) if request.get("NextToken") else 0

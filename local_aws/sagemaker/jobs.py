@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ _SUMMARY = (
     "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",
     "SecondaryStatus",
 )  # fmt: skip
+
+
+def _require(request: dict[str, Any]) -> None:
+    for field in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition"):
+        if not request.get(field):
+            raise validation(f"{field} is required.")
 
 
 class TrainingJobs:
@@ -81,7 +88,9 @@ class TrainingJobs:
             record["SecondaryStatus"] = secondary
 
     @staticmethod
-    def _check(request: dict[str, Any]) -> None:
+    def check(request: dict[str, Any]) -> None:
+        """What the model does not say of a request. Raises ValidationException."""
+        _require(request)
         refuse(request, _UNSUPPORTED, "CreateTrainingJob")
         specification = request.get("AlgorithmSpecification") or {}
         if not specification.get("TrainingImage") and not specification.get("AlgorithmName"):
@@ -119,12 +128,15 @@ class TrainingJobs:
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """CreateTrainingJob: answers at once, the job runs in its thread."""
+        return self.launch(request)
+
+    def launch(
+        self, request: dict[str, Any], on_metric: Callable[[str, float], None] | None = None, **members: Any
+    ) -> dict[str, Any]:
+        """Starts a job whose description also has `members`; `on_metric` hears every value it prints. Any thread."""
         name = request["TrainingJobName"]
         job_arn = arn("training-job", name)
-        for field in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition"):
-            if not request.get(field):
-                raise validation(f"{field} is required.")
-        self._check(request)
+        self.check(request)
         record: Record = {key: value for key, value in request.items() if key != "Tags"}
         for field in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
             record.setdefault(field, False)
@@ -135,6 +147,7 @@ class TrainingJobs:
             "SecondaryStatusTransitions": [],
             "ModelArtifacts": {"S3ModelArtifacts": ""},
             "CreationTime": now(),
+            **members,
         }
         with self.store.change():
             if name in self.store.table("training_jobs"):
@@ -147,7 +160,10 @@ class TrainingJobs:
             self.tags.put(job_arn, request.get("Tags", []))
         self._update(record, "Starting")
         run = JobRun(
-            record, self.folder / name, lambda secondary, **members: self._update(record, secondary, **members)
+            record,
+            self.folder / name,
+            lambda secondary, **members: self._update(record, secondary, **members),
+            on_metric,
         )
         self.runs[name] = run
         # The thread acts for the caller's account and region, which MiniStack keeps in context variables.
@@ -167,21 +183,23 @@ class TrainingJobs:
 
     def list(self, request: dict[str, Any]) -> dict[str, Any]:
         """ListTrainingJobs."""
-        records = self.store.table("training_jobs").values()
+        records = list(self.store.table("training_jobs").values())
         found, more = page(records, request, "TrainingJobName", "TrainingJobStatus", "Descending")
         return {"TrainingJobSummaries": [chosen(one, _SUMMARY) for one in found], **more}
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """StopTrainingJob."""
         record = self.get(request["TrainingJobName"])
-        if record["TrainingJobStatus"] in ENDED:
-            raise validation(
-                f"The request was rejected because the training job is in status {record['TrainingJobStatus']}."
-            )
-        run = self.runs.get(request["TrainingJobName"])
-        if run is not None:
-            self._update(record, "Stopping", TrainingJobStatus="Stopping")
-            run.stop()
+        # One look and change: a job that ended in between would be Stopping for ever.
+        with self.store.change():
+            if record["TrainingJobStatus"] in ENDED:
+                raise validation(
+                    f"The request was rejected because the training job is in status {record['TrainingJobStatus']}."
+                )
+            run = self.runs.get(request["TrainingJobName"])
+            if run is not None:
+                self._update(record, "Stopping", TrainingJobStatus="Stopping")
+                run.stop()
         return {}
 
     def abandon(self) -> None:

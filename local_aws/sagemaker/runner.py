@@ -84,12 +84,22 @@ class Process:
 
 
 class JobRun:
-    """One attempt at a job. `record` is the job's stored record; `update` changes and saves it."""
+    """One attempt at a job. `record` is the job's stored record; `update` changes and saves it.
 
-    def __init__(self, record: Record, folder: Path, update: Callable[..., None]) -> None:
+    `on_metric` hears every value of every metric: the record keeps the last ones only.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        folder: Path,
+        update: Callable[..., None],
+        on_metric: Callable[[str, float], None] | None = None,
+    ) -> None:
         self.record = record
         self.folder = folder
         self.update = update
+        self.on_metric = on_metric
         self.stop_requested = threading.Event()
         self.abandoned = threading.Event()
         self.finished = threading.Event()
@@ -268,6 +278,8 @@ class JobRun:
             final = [one for one in self.record.get("FinalMetricDataList", []) if one["MetricName"] != name]
             final.append({"MetricName": name, "Value": value, "Timestamp": now()})
             self.update(None, FinalMetricDataList=final)
+        if self.on_metric is not None:
+            self.on_metric(name, value)
         metrics.put(LOG_GROUP, name, value, "None", {"TrainingJobName": self.record["TrainingJobName"]})
 
     def _upload(self, hosts: list[Host], required: bool) -> None:
