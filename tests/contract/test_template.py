@@ -184,7 +184,7 @@ def test_published_code_follows_the_function_that_carries_it() -> None:
 def test_sam_validate_lint_is_clean() -> None:
     sam = os.environ.get("KENNEL_SAM") or str(ROOT / ".venv-sam" / "bin" / "sam")
     if not Path(sam).exists():
-        pytest.skip("the SAM CLI is not there: `make setup` puts it into .venv-sam, or KENNEL_SAM names it")
+        pytest.fail("the SAM CLI is not there: `make setup` puts it into .venv-sam, or KENNEL_SAM names it")
     environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
     done = subprocess.run(
         [sam, "validate", "--lint"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -22,7 +22,7 @@ BAD_REQUESTS = [name for name in REFUSED if not name.startswith("bad_pipeline_")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template, built as it is, away from what a person may have built."""
     if not invoke.SAM.exists():
-        pytest.skip("the SAM CLI is not installed: make setup")
+        pytest.fail("the SAM CLI is not installed: make setup")
     scratch = tmp_path_factory.mktemp("sam")
     folder = scratch / "build"
     command = [str(invoke.SAM), "build", "--build-dir", str(folder), "--template", str(invoke.ROOT / "template.yaml")]
