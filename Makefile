@@ -11,8 +11,8 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## the main job on this machine, from pictures to answers (DATA=folder for your own pictures)
-	@$(PY) -m tools.demo demo $(if $(DATA),--data "$(DATA)")
+demo: setup ## the main job on this machine, from pictures to answers (DATA=folder of your own; PIPELINE=full for everything)
+	@$(PY) -m tools.demo demo $(if $(filter full,$(PIPELINE)),--full) $(if $(DATA),--data "$(DATA)")
 
 .PHONY: up
 up: setup ## the same, left running; writes .local/stack.json and prints a curl line
@@ -23,8 +23,8 @@ down: setup ## stop what `make up` left running
 	@$(PY) -m tools.demo down
 
 .PHONY: test
-test: setup ## every test
-	@$(PY) -m pytest
+test: setup .venv-clients/ready ## every test
+	@$(PY) -m pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: check
 check: setup ## formatting, lint, types, template and state machine
@@ -55,9 +55,10 @@ destroy: setup ## take a stack away with all that its runs made (STACK=name, YES
 
 .PHONY: clean
 clean: ## remove environments and everything built
-	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-sam .venv-clients .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
 
-# Two environments: the SAM CLI is an application whose pins conflict with MiniStack's (docs/decisions/0002-dependencies.md).
+# Two environments: the SAM CLI and the AWS CLI are applications, and the pins of the one conflict with MiniStack's
+# (docs/decisions/0002-dependencies.md).
 .PHONY: setup
 setup: .venv/ready .venv-sam/ready ## make both environments, once (the other commands do it by themselves)
 
@@ -71,7 +72,14 @@ setup: .venv/ready .venv-sam/ready ## make both environments, once (the other co
 .venv-sam/ready: constraints-sam.txt
 	@echo "setting up .venv-sam (once, about half a minute)"
 	@$(PYTHON) -m venv --clear .venv-sam
-	@.venv-sam/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli
+	@.venv-sam/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli awscli
+	@touch $@
+
+# Only the tests need it: clients of AWS that nobody here wrote (docs/decisions/0005-clients.md).
+.venv-clients/ready: constraints-clients.txt
+	@echo "setting up .venv-clients (once, about half a minute)"
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --requirement constraints-clients.txt
 	@touch $@
 
 .PHONY: bench

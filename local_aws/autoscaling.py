@@ -56,6 +56,8 @@ class AutoScaling:
         # Make a policy's alarms, delete alarms by name; set where CloudWatch is known (scaling_loop.py).
         self.follow: Callable[[Record], None] = lambda policy: None
         self.unfollow: Callable[[list[str]], None] = lambda names: None
+        # Makes the account's service-linked role; set where IAM is known (patches.py).
+        self.make_role: Callable[[], None] = lambda: None
         self.service = JsonService(
             "application-autoscaling",
             {
@@ -121,6 +123,8 @@ class AutoScaling:
             raise validation("Maximum capacity cannot be less than minimum capacity")
         with self.store.change():
             self.store.table("targets")[target_key(request)] = fresh
+        if request["ServiceNamespace"] == "sagemaker":
+            self.make_role()
         return {"ScalableTargetARN": fresh["ScalableTargetARN"]}
 
     def describe_targets(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from ministack import app
 
 from local_aws import archives, logs, objects
 from local_aws.errors import ApiError, Response, error_response, json_response
+from local_aws.iam import services
+from local_aws.iam.callers import AccessDeniedError, acting, assume
 from local_aws.settings import Paths
 
 DOCKERFILE = "serving/Dockerfile"
@@ -131,17 +133,31 @@ class Builds:
         record["phases"].append({"phaseType": "COMPLETED", "startTime": ended})
         record |= {"buildStatus": status, "buildComplete": True, "currentPhase": "COMPLETED", "endTime": ended}
 
+    def _role_of(self, record: dict[str, Any]) -> str:
+        project = self.service._projects.get(record["projectName"]) or {}
+        return str(project.get("serviceRole", ""))
+
     def _run(self, record: dict[str, Any]) -> None:
         stream = record["logs"]["streamName"]
         group = record["logs"]["groupName"]
 
+        heard = True
+
         def say(text: str) -> None:
-            logs.append(group, stream, [text])
+            if heard:
+                logs.append(group, stream, [text])
 
         status, reason = "SUCCEEDED", ""
         try:
+            project = record["arn"].replace(":build/", ":project/").rpartition(":")[0]
+            role = assume(self._role_of(record), "codebuild.amazonaws.com", project, f"AWSCodeBuild-{record['id']}")
+            heard = services.may_log(role, group, stream, group in app._get_module("cloudwatch_logs")._log_groups)
             values = {one["name"]: one["value"] for one in record["environment"]["environmentVariables"]}
-            self._build(values.get("CODE_URI", ""), values.get("IMAGE_URI", ""), say)
+            with acting(role):
+                self._build(record["id"], values, say)
+        except AccessDeniedError as error:
+            status, reason = "FAILED", f"ACCESS_DENIED: {error.message}"
+            say(f"error: {reason}")
         except (BuildError, objects.ObjectError, archives.ArchiveError, ValueError) as error:
             status, reason = "FAILED", str(error)
             say(f"error: {error}")
@@ -152,7 +168,8 @@ class Builds:
             if record["id"] not in self.stopped:
                 self._finish(record, status, reason)
 
-    def _build(self, code_uri: str, image_uri: str, say: Callable[[str], None]) -> None:
+    def _build(self, identity: str, variables: dict[str, str], say: Callable[[str], None]) -> None:
+        code_uri, image_uri = variables.get("CODE_URI", ""), variables.get("IMAGE_URI", "")
         if not code_uri or not image_uri:
             raise BuildError("the build needs the environment variables CODE_URI and IMAGE_URI")
         repository, tag = split_image_uri(image_uri)
@@ -163,12 +180,15 @@ class Builds:
         try:
             archives.unpack(data, fresh)
             self._check(fresh)
+            if identity in self.stopped:
+                return  # what is stopped before its push has pushed nothing
             if folder.exists():
                 shutil.rmtree(folder)
             folder.parent.mkdir(parents=True, exist_ok=True)
             fresh.rename(folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+        services.push(image_uri)
         self._register(repository, tag, code_uri)
         say(f"image: {image_uri}")
 

@@ -3,11 +3,17 @@
 MiniStack's worker reports every exception as `Runtime.HandlerError`, is ended by it, and each call waits 5 to 50 ms for
 log lines that may still come. Here a failed handler answers with its own errorType and stack trace and its process
 lives on, as on AWS, and the worker itself says when the log of a call is complete.
+
+Nor does a burst start a process for every call that finds none free: on one machine those starts slow down what runs,
+so that more calls find none, and everything stands still for a minute.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +21,10 @@ from typing import Any
 LOG_END = "local_aws: end of log"
 ERROR_MEMBER = "local_aws_error"
 LOG_WAIT_SECONDS = 0.25
+STARTS_AT_ONCE = max(1, (os.cpu_count() or 2) // 2)  # the other cores go on answering
+LOOK_AGAIN_SECONDS = 0.01
+
+_starting = threading.BoundedSemaphore(STARTS_AT_ONCE)
 
 # The end of MiniStack's worker script, and what stands there instead.
 SCRIPT_END = (
@@ -70,5 +80,41 @@ def execute_warm(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[
         if isinstance(body, dict) and set(body) == {ERROR_MEMBER}:
             return {**result, "body": body[ERROR_MEMBER], "error": True}
         return result
+
+    return wrapped
+
+
+def leased(
+    original: Callable[..., tuple[Any, str]], start: Callable[[Any], None]
+) -> Callable[..., tuple[Any, str | None]]:
+    """Leases a worker: a free one, also one that becomes free while others start, or one that is started now.
+
+    Starts, which `start` waits for, are not more than STARTS_AT_ONCE at a time, so the wait for one always ends.
+    """
+
+    def wrapped(
+        func_name: str,
+        config: dict[str, Any],
+        code: bytes,
+        qualifier: str = "$LATEST",
+        max_concurrency: int | None = None,
+    ) -> tuple[Any, str | None]:
+        # With a ceiling of one it gives a free one, the very first, or none.
+        worker, how = original(func_name, config, code, qualifier=qualifier, max_concurrency=1)
+        while worker is None and not _starting.acquire(timeout=LOOK_AGAIN_SECONDS):
+            worker, how = original(func_name, config, code, qualifier=qualifier, max_concurrency=1)
+        if how == "reused":
+            return worker, how
+        if worker is not None:
+            _starting.acquire()
+        try:
+            if worker is None:
+                worker, how = original(func_name, config, code, qualifier=qualifier, max_concurrency=max_concurrency)
+            if how == "spawn":
+                with contextlib.suppress(Exception):  # the call starts it once more, and reports why it cannot
+                    start(worker)
+        finally:
+            _starting.release()
+        return worker, how
 
     return wrapped

@@ -14,6 +14,7 @@ from ministack import app
 
 from local_aws import logs
 from local_aws.errors import Response
+from local_aws.iam import services
 from local_aws.settings import ACCOUNT_ID
 
 _VARIABLE = re.compile(r"\$context\.([A-Za-z.]+)")
@@ -98,7 +99,10 @@ def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[...
                 "status": status,
             }
             line = _VARIABLE.sub(lambda match: str(values.get(match.group(1).rstrip("."), "-")), setting["format"])
-            logs.append(_group(setting["destinationArn"]), f"{api_id}-{stage_name}", [line])
+            group, stream = _group(setting["destinationArn"]), f"{api_id}-{stage_name}"
+            account = service._account_settings.get("settings") or {}
+            if services.may_log_apis(account.get("cloudwatchRoleArn"), api_id, group, stream):
+                logs.append(group, stream, [line])
         return status, answer_headers, answer
 
     return wrapped

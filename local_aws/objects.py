@@ -6,13 +6,26 @@ that versions, encryption headers and notifications are as for any other PutObje
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote, urlparse
 
 from ministack import app
 
+from local_aws.iam.callers import AccessDeniedError, require
+from local_aws.iam.policy import Request
+
 
 class ObjectError(Exception):
     """A bucket or key that is not there, or a URI that is not s3://bucket/key; the message is for a person."""
+
+
+def _may(action: str, bucket: str, key: str = "", prefix: str | None = None) -> None:
+    """The role in whose name this context acts may do it to the object or bucket. Raises ObjectError."""
+    context = {} if prefix is None else {"s3:prefix": prefix}
+    try:
+        require([Request(action, f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", context)])
+    except AccessDeniedError as error:
+        raise ObjectError(f"Access Denied (403): {error.message}") from error
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
@@ -25,6 +38,7 @@ def parse_uri(uri: str) -> tuple[str, str]:
 
 def keys(bucket: str, prefix: str) -> list[str]:
     """Every key of `bucket` that starts with `prefix`, sorted. Raises ObjectError for an unknown bucket."""
+    _may("s3:ListBucket", bucket, prefix=prefix)
     record = app._get_module("s3")._buckets.get(bucket)
     if record is None:
         raise ObjectError(f"NoSuchBucket (404): The specified bucket does not exist: {bucket}")
@@ -33,6 +47,7 @@ def keys(bucket: str, prefix: str) -> list[str]:
 
 def read(bucket: str, key: str) -> bytes:
     """The bytes of one object. Raises ObjectError."""
+    _may("s3:GetObject", bucket, key)
     data: bytes | None = app._get_module("s3")._get_object_data(bucket, key)
     if data is None:
         raise ObjectError(f"NoSuchKey (404): The specified key does not exist: s3://{bucket}/{key}")
@@ -44,21 +59,44 @@ def read_uri(uri: str) -> bytes:
     return read(*parse_uri(uri))
 
 
+def save(bucket: str, key: str, folder: Path, name: str) -> None:
+    """Writes one object as `folder`/`name`. Raises ObjectError, also for a name that leads out of the folder."""
+    target = folder / name
+    if ".." in target.parts:
+        raise ObjectError(f"Data download failed:the key leads out of its folder: {key}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(read(bucket, key))
+
+
 def exists(uri: str) -> bool:
     """Whether s3://bucket/key is there."""
     try:
         bucket, key = parse_uri(uri)
-        return key in keys(bucket, key)
+        _may("s3:GetObject", bucket, key)
     except ObjectError:
         return False
+    record = app._get_module("s3")._buckets.get(bucket)
+    return record is not None and key in record["objects"]
 
 
 def write_uri(uri: str, data: bytes) -> None:
     """Stores `data` under s3://bucket/key. Call from a worker thread, never from the event loop. Raises ObjectError."""
     bucket, key = parse_uri(uri)
+    _may("s3:PutObject", bucket, key)
     headers = {"content-type": "application/octet-stream", "content-length": str(len(data))}
     status, _, body = app.call_service_handler_sync(
         app.SERVICE_HANDLERS["s3"], "PUT", f"/{bucket}/{quote(key)}", headers, data, {}
     )
     if status >= 300:
         raise ObjectError(f"could not write {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")
+
+
+def delete_uri(uri: str) -> None:
+    """Deletes s3://bucket/key; one that is not there is no error. Worker threads only. Raises ObjectError."""
+    bucket, key = parse_uri(uri)
+    _may("s3:DeleteObject", bucket, key)
+    status, _, body = app.call_service_handler_sync(
+        app.SERVICE_HANDLERS["s3"], "DELETE", f"/{bucket}/{quote(key)}", {}, b"", {}
+    )
+    if status >= 300:
+        raise ObjectError(f"could not delete {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")

@@ -12,42 +12,76 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from local_aws import codebuild, lambda_workers, log_delivery, logs, metrics, models, stepfunctions
+from local_aws import (
+    codebuild,
+    credentials,
+    ec2_images,
+    ec2_instances,
+    faults,
+    lambda_workers,
+    log_delivery,
+    log_search,
+    logs,
+    metrics,
+    models,
+)
 from local_aws.autoscaling import AutoScaling
 from local_aws.dispatch import COVERAGE
 from local_aws.errors import JSON_1_1, Response
+from local_aws.sagemaker import stack_resources
 from local_aws.sagemaker.api import SageMaker
 
 # module -> name -> parameter names (None: a table or a value, not a function)
 SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "ministack.app": {
+        "_s3_cors_target": ("host", "path", "path_style"),
         "app": ("scope", "receive", "send"),
         "SERVICE_HANDLERS": None,
         "_version": (),
         "_build_persistence_save_dict": (),
         "save_all": ("services",),
         "_get_module": ("name",),
+        "_ct_event_name": ("service", "method", "path", "headers", "query_params"),
         "call_service_handler_sync": ("handler", "method", "path", "headers", "body", "query_params", "timeout"),
     },
     "ministack.core.router": {"SERVICE_PATTERNS": None, "_is_aws_service_name": ("scope_name",)},
     "ministack.core.responses": {"_service_model": ("service",)},
     "ministack.services.stepfunctions": {
-        "_SERVICE_DISPATCH": None,
-        "_AWS_SDK_SERVICE_MAP": None,
-        "_AWS_SDK_ERROR_PREFIX": None,
-        "_AWS_SDK_ERROR_CODE_OVERRIDES": None,
+        "_create_state_machine": ("data",),
+        "_update_state_machine": ("data",),
+        "_tags": None,
         "_SFN_WAIT_SCALE": None,
         "_executions": None,
         "_state_machines": None,
+        "_activities": None,
+        "_activity_tasks": None,
         "_service_model": ("service",),
+        "_start_execution": ("data",),
+        "_send_task_success": ("data",),
+        "_send_task_failure": ("data",),
+        "_send_task_heartbeat": ("data",),
         "_run_execution": ("exec_arn",),
         "_fail_execution": ("execution", "error", "cause"),
         "_execute_task": ("state_def", "raw_input", "execution", "ctx"),
-        "_invoke_resource_with_timeout": ("resource", "input_data", "timeout"),
+        "_run_sub_machine": ("states", "start_at", "input_data", "execution", "ctx"),
+        "_run_parallel_branches": ("state_def", "raw_input", "execution", "ctx"),
+        "_run_map_items": ("state_def", "raw_input", "execution", "ctx"),
+        "_invoke_resource": ("resource", "input_data"),
         "_scaled_sleep": ("seconds",),
+        "_error_matches": ("error_equals", "error"),
         "_find_matching_retrier": ("retriers", "error", "retry_counts"),
+        "_find_matching_catcher": ("catchers", "error"),
+        "_apply_catcher": ("catcher", "raw_input", "ctx", "query_language", "error_output"),
         "_apply_state_assign": ("state_def", "raw_input", "ctx", "result", "error_output"),
         "_apply_jsonata_template": ("value", "raw_input", "ctx", "result", "error_output"),
+        "_apply_jsonata_arguments": ("state_def", "raw_input", "ctx"),
+        "_apply_jsonata_output": ("state_def", "raw_input", "ctx", "result", "error_output", "default"),
+        "_apply_input_path": ("state_def", "data", "ctx"),
+        "_apply_parameters": ("state_def", "data", "ctx"),
+        "_apply_result_selector": ("state_def", "data"),
+        "_apply_result_path": ("state_def", "original", "result"),
+        "_apply_output_path": ("state_def", "data", "ctx"),
+        "_next_or_end": ("state_def",),
         "_jsonata_state_field": ("state_def", "field", "expected", "raw_input", "ctx"),
         "_state_query_language": ("state_def", "ctx"),
         "_add_event": ("execution", "event_type", "details"),
@@ -55,6 +89,13 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_ExecutionError": ("self", "error", "cause"),
         "now_iso": (),
     },
+    "ministack.services.eventbridge": {
+        "_put_events": ("data", "allow_aws_source"),
+        "_parse_rate_seconds": ("expr",),
+        "_SCHEDULER_TICK_INTERVAL": None,
+        "_invoke_target": ("target", "event", "rule", "view"),
+    },
+    "ministack.services.scheduler": {"_SCHEDULE_TICK_INTERVAL": None},
     "ministack.services.codebuild": {
         "_start_build": ("data",),
         "_stop_build": ("data",),
@@ -63,6 +104,38 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_projects": None,
         "_builds": None,
     },
+    "ministack.services.ec2": {
+        "load_persisted_state": ("data",),
+        "_launch_instances_internal": (
+            "image_id",
+            "instance_type",
+            "subnet_id",
+            "count",
+            "key_name",
+            "user_data",
+            "sg_ids",
+            "requested_private_ip",
+            "iam_profile",
+        ),
+        "_registered_image": ("image_id",),
+        "_ensure_defaults_initialized": (),
+        "_instances": None,
+        "_tags": None,
+        "_volumes": None,
+        "_subnets": None,
+        "_security_groups": None,
+        "_key_pairs": None,
+        "_STUB_AMIS": None,
+        "_DEFAULT_SUBNET_ID": None,
+        "_DEFAULT_SG_ID": None,
+    },
+    "ministack.services.iam": {
+        "_lookup_instance_profile": ("name", "arn"),
+        "_roles": None,
+        "_instance_profiles": None,
+        "_create_service_linked_role": ("p",),
+    },
+    "ministack.services.ssm": {"_PUBLIC_AMI_PARAMETERS": None, "_select_parameter": ("name_or_arn",)},
     "ministack.services.ecr": {
         "_describe_images": ("data",),
         "_put_image": ("data",),
@@ -71,12 +144,19 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_registry_id": (),
     },
     "ministack.core.lambda_runtime": {
+        "execution_credentials": ("config",),
         "_PYTHON_WORKER_SCRIPT": None,
         "Worker": ("self", "func_name", "config", "code_zip"),
+        "acquire_worker": ("func_name", "config", "code_zip", "qualifier", "max_concurrency"),
+        "ensure_spawned": ("worker",),
     },
     "ministack.services.lambda_svc": {
+        "execution_credentials": ("config",),
+        "_emit_lambda_logs": ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+        "_functions": None,
         "_emit_lambda_metrics": ("function_name", "duration_ms", "error", "throttle"),
         "_execute_function_warm": ("func", "event", "request_id"),
+        "acquire_worker": ("func_name", "config", "code_zip", "qualifier", "max_concurrency"),
         "_execute_function_dispatch": ("func", "config", "event", "request_id", "started"),
     },
     "ministack.services.cloudwatch_logs": {
@@ -87,6 +167,8 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_log_events_lock": None,
         "_log_records": None,
         "_put_log_events": ("data",),
+        "_filter_log_events": ("data",),
+        "_resolve_log_group_name": ("data",),
     },
     "ministack.services.apigateway_v1": {
         "handle_execute": ("api_id", "stage_name", "method", "path", "headers", "body", "query_params"),
@@ -94,6 +176,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_media_type_matches": ("media_type", "binary_media_types"),
         "_stages_v1": None,
         "_api_keys": None,
+        "_account_settings": None,
     },
     "ministack.services.cloudformation.provisioners": {
         "_RESOURCE_HANDLERS": None,
@@ -115,22 +198,32 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_put_metric_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
         "_delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),
     },
-    "ministack.services.s3": {"_buckets": None, "_get_object_data": ("bucket_name", "key", "version_id")},
-}
-
-SDK_SERVICES: dict[str, dict[str, str]] = {
-    "sagemaker": {"target_prefix": "SageMaker", "protocol": "json"},
-    "codebuild": {"target_prefix": "CodeBuild_20161006", "protocol": "json"},
-    "applicationautoscaling": {
-        "target_prefix": "AnyScaleFrontendService",
-        "protocol": "json",
-        "service_key": "application-autoscaling",
+    "ministack.services.s3": {
+        "_buckets": None,
+        "_get_object_data": ("bucket_name", "key", "version_id"),
+        "_bucket_policies": None,
     },
-}
-SDK_ERROR_PREFIXES = {
-    "sagemaker": "SageMaker",
-    "codebuild": "CodeBuild",
-    "applicationautoscaling": "ApplicationAutoScaling",
+    "ministack.core.iam_evaluator": {
+        "_resolve_managed_policy_document": ("policy_arn", "account_id"),
+    },
+    "ministack.core.iam_actions": {
+        "access_denied_response": (
+            "service",
+            "action",
+            "principal_arn",
+            "request_id",
+            "error_code",
+            "message",
+            "headers",
+            "resource_arn",
+            "explicit_deny",
+            "resource_policy_arn",
+        ),
+    },
+    "ministack.services.sts": {
+        "_sessions": None,
+        "register_session": ("access_key", "session"),
+    },
 }
 
 Handler = Callable[..., Awaitable[Response]]
@@ -140,8 +233,11 @@ class Handlers(dict[str, Handler]):
     """MiniStack's table of services; one it does not hold is refused in AWS's form, naming COVERAGE.md."""
 
     def get(self, service: str, default: Any = None) -> Any:
-        """The handler of `service`, or one that refuses."""
-        return super().get(service, default) or functools.partial(_refuse_service, service)
+        """The handler of `service`, or one that refuses; one that fails while a fault is due."""
+        from local_aws.iam import gate  # noqa: PLC0415 - MiniStack reads its environment when it is imported
+
+        found = super().get(service, default) or functools.partial(_refuse_service, service)
+        return gate.guarded(service, faults.guarded(service, found))
 
 
 async def _refuse_service(service: str, *_: Any) -> Response:
@@ -170,30 +266,38 @@ def apply(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
     responses._service_model = model
     _patch_stepfunctions(sagemaker, model)
     _patch_lambda()
-    app._get_module = _patched_on_load(app._get_module)
+    _patch_roles(sagemaker, autoscaling)
+    app._get_module = _patched_on_load(app._get_module, sagemaker)
 
 
 def _patch_stepfunctions(sagemaker: SageMaker, model: Callable[[str], Any]) -> None:
+    from ministack.services import eventbridge, scheduler  # noqa: PLC0415
     from ministack.services import stepfunctions as sfn  # noqa: PLC0415
 
-    describe = {"TrainingJob": sagemaker.jobs.describe, "HyperParameterTuningJob": sagemaker.tuning.describe}
-    tasks = stepfunctions.SageMakerTasks(sagemaker.service, describe)
-    sfn._SERVICE_DISPATCH["arn:aws:states:::sagemaker:"] = tasks.invoke
-    sfn._AWS_SDK_SERVICE_MAP.update(SDK_SERVICES)
-    sfn._AWS_SDK_ERROR_PREFIX.update(SDK_ERROR_PREFIXES)
-    sfn._AWS_SDK_ERROR_CODE_OVERRIDES["sagemaker"] = stepfunctions.SDK_ERRORS
+    from local_aws.stepfunctions import machine, running, schedules, sync, tasks, tokens  # noqa: PLC0415
+
     sfn._service_model = model
-    sfn._add_event = stepfunctions.add_event(sfn._add_event)
-    sfn._run_execution = stepfunctions.run_execution(sfn._run_execution)
-    sfn._fail_execution = stepfunctions.fail_execution(sfn._fail_execution)
-    sfn._execute_task = stepfunctions.execute_task(sfn._execute_task)
-    sfn._invoke_resource_with_timeout = stepfunctions.invoke_with_timeout(sfn._invoke_resource_with_timeout)
-    sfn._scaled_sleep = stepfunctions.scaled_sleep
-    sfn._find_matching_retrier = stepfunctions.find_matching_retrier(sfn._find_matching_retrier)
-    sfn._apply_state_assign = stepfunctions.apply_state_assign
+    sfn._add_event = machine.add_event(sfn._add_event)
+    sfn._start_execution = machine.start_execution(sfn._start_execution)
+    sfn._run_execution = machine.run_execution(sfn._run_execution)
+    sfn._fail_execution = machine.fail_execution(sfn._fail_execution)
+    sfn._execute_task = tasks.Tasks(sync.Synchronous(sagemaker.service)).execute
+    sfn._scaled_sleep = running.scaled_sleep
+    sfn._error_matches = machine.error_matches
+    sfn._find_matching_retrier = machine.find_matching_retrier(sfn._find_matching_retrier)
+    sfn._apply_state_assign = machine.apply_state_assign
+    sfn._run_sub_machine = machine.run_sub_machine(sfn._run_sub_machine)
+    sfn._apply_output_path = machine.apply_output_path(sfn._apply_output_path)
+    sfn._run_parallel_branches = machine.run_parallel_branches(sfn._run_parallel_branches)
+    sfn._run_map_items = machine.run_map_items(sfn._run_map_items)
+    sfn._send_task_success = tokens.send_success
+    sfn._send_task_failure = tokens.send_failure
+    sfn._send_task_heartbeat = tokens.send_heartbeat
+    eventbridge._parse_rate_seconds = schedules.rate_seconds(eventbridge._parse_rate_seconds)
+    eventbridge._SCHEDULER_TICK_INTERVAL = scheduler._SCHEDULE_TICK_INTERVAL = schedules.tick_seconds()
 
 
-def _patched_on_load(original: Callable[[str], Any]) -> Callable[[str], Any]:
+def _patched_on_load(original: Callable[[str], Any], sagemaker: SageMaker) -> Callable[[str], Any]:
     """MiniStack's module loader, which patches what is not loaded at the start (CloudFormation alone takes 40 MB)."""
     done: set[str] = set()
 
@@ -209,9 +313,44 @@ def _patched_on_load(original: Callable[[str], Any]) -> Callable[[str], Any]:
 
                 handlers = provisioners._RESOURCE_HANDLERS
                 handlers["AWS::ApiGateway::Stage"] = log_delivery.stage_provisioner(handlers["AWS::ApiGateway::Stage"])
+                handlers["AWS::SageMaker::ModelPackageGroup"] = stack_resources.model_package_group(sagemaker.groups)
+                _patch_roles_of(handlers)
+            elif name == "ec2":
+                ec2_images.add_images(module._STUB_AMIS)
+                module.load_persisted_state = ec2_instances.restored(module)
+            elif name == "ssm":
+                ec2_images.add_parameters(module._PUBLIC_AMI_PARAMETERS)
         return module
 
     return get_module
+
+
+def _patch_roles_of(provisioners: dict[str, Any]) -> None:
+    """What CloudFormation makes with a role that cannot do its work is refused, as by the services themselves."""
+    from local_aws.iam import functions, machines  # noqa: PLC0415
+
+    machine, function = "AWS::StepFunctions::StateMachine", "AWS::Lambda::Function"
+    provisioners[machine] = machines.machine_provisioner(provisioners[machine])
+    provisioners[function] = functions.provisioner(provisioners[function])
+
+
+def _patch_roles(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
+    """Everything that acts under a role of IAM."""
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+    from ministack.services import eventbridge, lambda_svc  # noqa: PLC0415
+    from ministack.services import stepfunctions as sfn  # noqa: PLC0415
+
+    from local_aws.iam import functions, gate, machines, resources, targets  # noqa: PLC0415
+
+    resources.use(sagemaker.store)
+    credentials.on_issue[:] = [gate.announce]
+    autoscaling.make_role = functools.partial(resources.make_service_role, resources.SCALING_ROLE)
+    sfn._create_state_machine = machines.create_machine(sfn._create_state_machine)
+    sfn._update_state_machine = machines.create_machine(sfn._update_state_machine)
+    lambda_runtime.execution_credentials = functions.execution_credentials(lambda_runtime.execution_credentials)
+    lambda_svc.execution_credentials = lambda_runtime.execution_credentials
+    lambda_svc._emit_lambda_logs = functions.emit_logs(lambda_svc._emit_lambda_logs)
+    eventbridge._invoke_target = targets.invoke_target(eventbridge._invoke_target)
 
 
 def untyped_is_json(original: Callable[[str | None, list[str]], bool]) -> Callable[[str | None, list[str]], bool]:
@@ -225,9 +364,11 @@ def _patch_lambda() -> None:
     from ministack.services import cloudwatch_logs, lambda_svc  # noqa: PLC0415
 
     cloudwatch_logs._append_log_events = logs.capped(cloudwatch_logs._append_log_events)
+    cloudwatch_logs._filter_log_events = log_search.paged(cloudwatch_logs._filter_log_events)
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_workers.worker_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     lambda_runtime.Worker._drain_stderr_bounded = lambda_workers.drain_log
     lambda_svc._execute_function_warm = lambda_workers.execute_warm(lambda_svc._execute_function_warm)
+    lambda_svc.acquire_worker = lambda_workers.leased(lambda_svc.acquire_worker, lambda_runtime.ensure_spawned)
     original = lambda_svc._execute_function_dispatch
 
     def dispatch(func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:

@@ -32,12 +32,18 @@ _PASSED_ON = (
     STATE_MARK,
 )
 
+BEHIND = 5  # niceness
+
+
+def passed_on() -> dict[str, str]:
+    """What every child sees of this machine's environment."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
 
 def child_environment(**extra: str) -> dict[str, str]:
     """The environment of a job or server process: a little of ours, local AWS credentials, and `extra`."""
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
-        **passed,
+        **passed_on(),
         "PYTHONUNBUFFERED": "1",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
@@ -62,6 +68,15 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
+def behind_servers(pid: int) -> None:
+    """Lets the process and all it starts have the processor when nothing that answers requests wants it.
+
+    On AWS what trains and what serves are different machines.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, max(BEHIND, os.getpriority(os.PRIO_PROCESS, pid)))
+
+
 def stop_group(process: subprocess.Popen[bytes], grace: float) -> None:
     """SIGTERM to the group, SIGKILL after `grace` seconds; returns when the leader is gone."""
     signal_group(process.pid, signal.SIGTERM)
@@ -71,20 +86,29 @@ def stop_group(process: subprocess.Popen[bytes], grace: float) -> None:
     process.wait()
 
 
-def marked(state: Path) -> list[psutil.Process]:
-    """Every process but this one and its parents that carries the mark of `state`."""
+def carrying(name: str, value: str) -> list[psutil.Process]:
+    """Every process but this one and its parents that has `name`=`value` in its environment."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid not in own and process.environ().get(STATE_MARK) == str(state):
+            if process.pid not in own and process.environ().get(name) == value:
                 found.append(process)
     return found
 
 
+def marked(state: Path) -> list[psutil.Process]:
+    """Every process but this one and its parents that carries the mark of `state`."""
+    return carrying(STATE_MARK, str(state))
+
+
 def reap(state: Path, grace: float = 3.0) -> int:
     """Ends every marked process of `state`: SIGTERM, then SIGKILL after `grace` seconds. Gives how many there were."""
-    found = marked(state)
+    return end_all(marked(state), grace)
+
+
+def end_all(found: list[psutil.Process], grace: float) -> int:
+    """SIGTERM to all of `found`, SIGKILL to what is left of them after `grace` seconds. Gives how many there were."""
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from local_aws import internal
 from local_aws.processes import reap
 from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds, time_factor
 
@@ -27,7 +28,8 @@ SERVICES = (
 
 def configure(paths: Paths, port: int) -> None:
     """MiniStack's settings: it reads them from the environment when it is imported."""
-    for folder in (paths.root, paths.ministack, paths.s3, paths.images, paths.jobs, paths.models, paths.tmp):
+    scratch = (paths.jobs, paths.models, paths.instances, paths.tmp)
+    for folder in (paths.root, paths.ministack, paths.s3, paths.images, *scratch):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(
         {
@@ -61,6 +63,8 @@ class Emulator:
         from local_aws import patches  # noqa: PLC0415
         from local_aws.autoscaling import AutoScaling  # noqa: PLC0415
         from local_aws.codebuild import Builds  # noqa: PLC0415
+        from local_aws.ec2_api import EC2  # noqa: PLC0415
+        from local_aws.iam import http as iam  # noqa: PLC0415
         from local_aws.sagemaker.api import SageMaker  # noqa: PLC0415
         from local_aws.scaling_loop import ScalingLoop  # noqa: PLC0415
 
@@ -69,6 +73,7 @@ class Emulator:
         self.paths = paths
         self.port = port
         self.ministack = app
+        self.iam = iam
         self.changed = False
         self._autosaving: asyncio.Task[None] | None = None
         self.sagemaker = SageMaker(paths)
@@ -79,6 +84,8 @@ class Emulator:
         self.scaling = ScalingLoop(autoscaling, self.sagemaker)
         patches.patch_alarms(self.scaling.wake)
         patches.patch_builds(Builds(paths))
+        self.ec2 = EC2(paths, app._get_module, app.SERVICE_HANDLERS["ec2"])
+        app.SERVICE_HANDLERS["ec2"] = self.ec2.handle
 
     async def autosave(self) -> None:
         """Saves MiniStack's services while they change, so that a killed emulator remembers its stacks, too.
@@ -94,11 +101,18 @@ class Emulator:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """ASGI."""
+        if scope["type"] == "http" and scope["path"] == self.iam.PATH:
+            await self.iam.page(scope, receive, send)
+            return
+        if scope["type"] == "http" and scope["path"].startswith(internal.PREFIX):
+            interrupt = {"TrainingJobName": self.sagemaker.jobs.interrupt, "InstanceId": self.ec2.instances.interrupt}
+            await internal.handle(scope, receive, send, interrupt)
+            return
         if scope["type"] != "lifespan":
             data_plane = scope.get("path", "").startswith(("/endpoints/", "/restapis/", "/_aws/execute-api/"))
             if scope.get("method") not in ("GET", "HEAD", "OPTIONS") and not data_plane:
                 self.changed = True
-            await self.ministack.app(scope, receive, send)
+            await self.iam.serve(self.ministack.app, scope, receive, send)
             return
 
         async def listening(message: dict[str, Any]) -> None:
@@ -116,6 +130,7 @@ class Emulator:
                     self._autosaving.cancel()
                 await self.scaling.stop()
                 await asyncio.to_thread(self.sagemaker.abandon_jobs)
+                await asyncio.to_thread(self.ec2.instances.abandon)
                 await self.sagemaker.endpoints.shutdown()
             return message
 
@@ -178,7 +193,7 @@ def run(root: Path, port: int) -> None:
         asyncio.run(serve(Emulator(paths, port), listener))
     finally:
         reap(paths.root)
-        for folder in (paths.tmp, paths.jobs, paths.models):
+        for folder in (paths.tmp, paths.jobs, paths.models, paths.instances):
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             paths.info.rename(paths.info.with_suffix(".last.json"))

@@ -7,6 +7,7 @@ every process it starts carries STATE_MARK=<that directory> in its environment, 
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class Paths:
         return self.root / "jobs"
 
     @property
+    def instances(self) -> Path:
+        """One folder per EC2 instance."""
+        return self.root / "instances"
+
+    @property
     def models(self) -> Path:
         """Unpacked model artifacts, by content."""
         return self.root / "models"
@@ -68,6 +74,17 @@ class Paths:
 def stop_grace_seconds() -> float:
     """Seconds from SIGTERM to SIGKILL of a stopped training job: AWS gives 120; LOCAL_AWS_STOP_GRACE shortens it."""
     return float(os.environ.get("LOCAL_AWS_STOP_GRACE", "120"))
+
+
+def guest_grace_seconds() -> float:
+    """Seconds from SIGTERM to SIGKILL when an EC2 instance ends: 10, or LOCAL_AWS_STOP_GRACE where that is shorter."""
+    return min(10.0, stop_grace_seconds())
+
+
+def aws_command() -> Path | None:
+    """What an EC2 instance's user data finds as `aws`: LOCAL_AWS_CLI, else the one on the PATH, else `make setup`'s."""
+    named = os.environ.get("LOCAL_AWS_CLI") or shutil.which("aws") or str(REPOSITORY_ROOT / ".venv-sam" / "bin" / "aws")
+    return Path(named) if os.access(named, os.X_OK) else None
 
 
 def invoke_timeout_seconds() -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,17 @@ def expected_logits(rgb: tuple[float, float, float]) -> np.ndarray:
     return np.asarray(-SHARPNESS * ((np.array(rgb) / 255 - palette) ** 2).sum(axis=1))
 
 
-def write_model_directory(folder: Path, *, version: str = "tiny-1", size: int = 32, threshold: float = 0.9) -> Path:
+def write_model_directory(
+    folder: Path,
+    *,
+    version: str = "tiny-1",
+    size: int = 32,
+    threshold: float = 0.9,
+    colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+) -> Path:
     """Writes model.xml, model.bin, preprocess.json and a model.json with their hashes into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    palette = (np.array(list(COLOURS.values()), dtype=np.float32) / 255)[None]  # [1, classes, 3]
+    palette = (np.array(list(colours.values()), dtype=np.float32) / 255)[None]  # [1, classes, 3]
     pixels = ops.parameter([-1, size, size, 3], np.uint8, name="pixels")
     mean = ops.reduce_mean(ops.convert(pixels, np.float32), np.array([1, 2]), keep_dims=False)
     mean = ops.unsqueeze(ops.divide(mean, np.float32(255)), np.array([1]))  # [n, 1, 3]
@@ -41,18 +49,20 @@ def write_model_directory(folder: Path, *, version: str = "tiny-1", size: int = 
     logits.output(0).get_tensor().set_names({"logits"})
     openvino.save_model(openvino.Model([logits], [pixels], "colours"), folder / "model.xml", compress_to_fp16=False)
     Preprocess(size=size, resize=size + 4).save(folder / "preprocess.json")
-    write_model_json(folder, version=version, threshold=threshold)
+    write_model_json(folder, version=version, threshold=threshold, colours=colours)
     return folder
 
 
-def write_model_json(folder: Path, *, version: str = "tiny-1", threshold: float = 0.9) -> None:
+def write_model_json(
+    folder: Path, *, version: str = "tiny-1", threshold: float = 0.9, colours: Mapping[str, object] = COLOURS
+) -> None:
     """Writes model.json for the files that lie in `folder` now."""
     names = ("model.xml", "model.bin", "preprocess.json")
     document = {
         "format": 1,
         "version": version,
         "backbone": "none",
-        "classes": [{"index": i, "folder": f"{i + 1:03}.{name}", "name": name} for i, name in enumerate(COLOURS)],
+        "classes": [{"index": i, "folder": f"{i + 1:03}.{name}", "name": name} for i, name in enumerate(colours)],
         "temperature": 1.0,
         "threshold": threshold,
         "metrics": {},

@@ -158,14 +158,20 @@ def _ways(state: State, states: dict[str, State]) -> Iterator[str]:
 def _expressions(state: State, variables: frozenset[str]) -> Iterator[str]:
     always = {"input", "context"}
     done = always | ({"result"} if state["Type"] in ("Task", "Parallel", "Map", "Pass") else set())
+    token = {asl_expressions.WAITS} if _waits_for_token(state) else set()
     for field, value in state.items():
         if field in ("Catch", "Retry", "Choices", "Branches", "ItemProcessor"):
             continue
-        yield from asl_expressions.check(value, field, variables, done if field in ("Assign", "Output") else always)
+        readable = done if field in ("Assign", "Output") else always | token
+        yield from asl_expressions.check(value, field, variables, readable)
     for index, rule in enumerate(state.get("Choices", [])):
         yield from asl_expressions.check(rule, f"Choices[{index}]", variables, always)
     for index, catcher in enumerate(state.get("Catch", [])):
         yield from asl_expressions.check(catcher, f"Catch[{index}]", variables, always | {"errorOutput"})
+
+
+def _waits_for_token(state: State) -> bool:
+    return str(state.get("Resource", "")).endswith(".waitForTaskToken")
 
 
 def _task(state: State) -> Iterator[str]:
@@ -176,6 +182,10 @@ def _task(state: State) -> Iterator[str]:
     timeout, heartbeat = state.get("TimeoutSeconds"), state.get("HeartbeatSeconds")
     if timeout is None:
         yield "TimeoutSeconds is missing: without it a task may wait for a year"
+    if _waits_for_token(state) and "context.Task.Token" not in json.dumps(state.get("Arguments", {})):
+        yield "Arguments do not hold $states.context.Task.Token: nobody could answer"
+    if heartbeat is not None and not _waits_for_token(state):
+        yield "HeartbeatSeconds does nothing without .waitForTaskToken"
     if isinstance(heartbeat, int) and isinstance(timeout, int) and heartbeat >= timeout:
         yield f"HeartbeatSeconds, {heartbeat}, has to be below TimeoutSeconds, {timeout}"
     if not any("States.ALL" in catcher.get("ErrorEquals", []) for catcher in state.get("Catch", [])):

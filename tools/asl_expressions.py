@@ -24,6 +24,17 @@ sum toMillis trim type uppercase zip partition range hash random uuid parse"""
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 
 
+# The context object. Task is there only where a token is waited for, Map only inside a Map state.
+CONTEXT = {
+    "Execution": frozenset({"Id", "Input", "Name", "RedriveCount", "RedriveTime", "RoleArn", "StartTime"}),
+    "Map": frozenset({"Item"}),
+    "State": frozenset({"EnteredTime", "Name", "RetryCount"}),
+    "StateMachine": frozenset({"Id", "Name"}),
+    "Task": frozenset({"Token"}),
+}
+WAITS = "waits"  # in the set of what is readable: the state waits for a task token
+
+
 def is_expression(text: str) -> bool:
     """Whether Step Functions evaluates `text`."""
     return text.startswith("{%") and text.endswith("%}")
@@ -120,7 +131,20 @@ class _Reader:
     def _states(self, steps: list[Node]) -> Iterator[str]:
         member = steps[1].value if len(steps) > 1 and steps[1].type == "name" else ""
         if member not in self.readable:
-            yield f"$states.{member} is not there at this place; there are {', '.join(sorted(self.readable))}"
+            there = ", ".join(sorted(self.readable - {WAITS}))
+            yield f"$states.{member} is not there at this place; there are {there}"
+        elif member == "context":
+            yield from self._context([step.value for step in steps[2:4] if step.type == "name"])
+
+    def _context(self, path: list[str]) -> Iterator[str]:
+        """The names read of the context object, as far as they are literal."""
+        if path and path[0] not in CONTEXT:
+            yield f"$states.context.{path[0]} is not there; there are {', '.join(CONTEXT)}"
+        elif len(path) > 1 and path[1] not in CONTEXT[path[0]]:
+            there = ", ".join(sorted(CONTEXT[path[0]]))
+            yield f"$states.context.{'.'.join(path)} is not there; there are {there}"
+        elif path and path[0] == "Task" and WAITS not in self.readable:
+            yield "$states.context.Task is there only in a state whose Resource ends with .waitForTaskToken"
 
     def _variable(self, name: str) -> Iterator[str]:
         if name == "states":

@@ -11,55 +11,23 @@ from typing import Any
 import botocore.session
 
 from tools import asl_expressions
+from tools.asl_integrations import (
+    ACCEPTED,
+    ANY_JSON,
+    API_ARGUMENTS,
+    API_ERROR,
+    API_REQUIRED,
+    LAMBDA_ERRORS,
+    OPTIMIZED,
+    OPTIMIZED_ERRORS,
+    STATES_ERRORS,
+)
 
 Shape = Any
 Model = Any
 
-# Optimized integrations that this project may come to use: action -> the patterns it has beside request and response.
-OPTIMIZED: dict[str, dict[str, frozenset[str]]] = {
-    "lambda": {"invoke": frozenset({".waitForTaskToken"})},
-    "sagemaker": {
-        "createEndpoint": frozenset(),
-        "createEndpointConfig": frozenset(),
-        "createHyperParameterTuningJob": frozenset({".sync"}),
-        "createLabelingJob": frozenset({".sync"}),
-        "createModel": frozenset(),
-        "createProcessingJob": frozenset({".sync"}),
-        "createTrainingJob": frozenset({".sync"}),
-        "createTransformJob": frozenset({".sync"}),
-        "updateEndpoint": frozenset(),
-    },
-    "codebuild": {
-        "startBuild": frozenset({".sync"}),
-        "stopBuild": frozenset(),
-        "batchDeleteBuilds": frozenset(),
-        "batchGetReports": frozenset(),
-    },
-    "states": {"startExecution": frozenset({".sync", ".sync:2", ".waitForTaskToken"})},
-    "sns": {"publish": frozenset({".waitForTaskToken"})},
-    "sqs": {"sendMessage": frozenset({".waitForTaskToken"})},
-    "events": {"putEvents": frozenset({".waitForTaskToken"})},
-    "dynamodb": dict.fromkeys(("getItem", "putItem", "updateItem", "deleteItem"), frozenset()),
-}
-# Optimized actions that take fewer arguments than the API has.
-ACCEPTED = {
-    ("sagemaker", "updateEndpoint"): {"EndpointName", "EndpointConfigName"},
-    ("sagemaker", "createEndpoint"): {"EndpointName", "EndpointConfigName", "Tags"},
-    ("sagemaker", "createEndpointConfig"): {"EndpointConfigName", "KmsKeyId", "ProductionVariants", "Tags"},
-}
 # Where Step Functions' name of a service is not botocore's folder without hyphens.
 BOTOCORE_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions", "states": "stepfunctions"}
-ANY_JSON = {("lambda", "Payload"), ("states", "Input"), ("sns", "Message"), ("sqs", "MessageBody")}
-
-_STATES_ERRORS = """
-ALL TaskFailed Timeout HeartbeatTimeout Permissions Runtime DataLimitExceeded NoChoiceMatched BranchFailed
-ExceedToleratedFailureThreshold ItemReaderFailed ResultWriterFailed QueryEvaluationError Http.Socket"""
-STATES_ERRORS = frozenset(f"States.{name}" for name in _STATES_ERRORS.split())
-_LAMBDA_ERRORS = """
-Lambda.ServiceException Lambda.AWSLambdaException Lambda.SdkClientException Lambda.TooManyRequestsException
-Lambda.ResourceNotFoundException Lambda.ClientExecutionTimeoutException Lambda.Unknown Sandbox.Timedout
-Runtime.ExitError"""
-LAMBDA_ERRORS = frozenset(_LAMBDA_ERRORS.split())
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "timestamp": (str,),
@@ -88,6 +56,7 @@ class Call:
         self.service = self.action = ""
         self.model: Model = None
         self.is_sdk = False
+        self.pattern = ""
         match = _RESOURCE.fullmatch(resource)
         if not match:
             self.problems.append(
@@ -95,8 +64,8 @@ class Call:
             )
             return
         self.is_sdk = bool(match[1])
-        self.service, self.action, pattern = match[2], match[3], match[4]
-        self.problems += self._sdk(pattern) if self.is_sdk else self._optimized(pattern)
+        self.service, self.action, self.pattern = match[2], match[3], match[4]
+        self.problems += self._sdk(self.pattern) if self.is_sdk else self._optimized(self.pattern)
         if not self.problems:
             self.model = service_model(self.service)
 
@@ -123,6 +92,9 @@ class Call:
 
     def check_arguments(self, arguments: Any) -> Iterator[str]:
         """Names, required ones, types, enumerations and ranges of what is literal in `arguments`."""
+        if self.service == "apigateway" and not self.is_sdk:
+            yield from _api_arguments(arguments)
+            return
         shape = self.model.operation_model(self.action[0].upper() + self.action[1:]).input_shape
         accepted = None if self.is_sdk else ACCEPTED.get((self.service, self.action))
         if accepted is not None and isinstance(arguments, Mapping):
@@ -156,13 +128,20 @@ class Call:
         for name in given:
             if name not in members:
                 yield f"{path}.{name}: {self.service}:{self.action} has no such argument{_suggest(name, members)}"
-        required = {name[0].upper() + name[1:] for name in shape.required_members}
-        for name in sorted(required - set(given)):
-            yield f"{path}.{name} is missing; {self.service}:{self.action} requires it"
+        there = {_plain(name) for name in given}
+        for name in sorted(shape.required_members):
+            if _plain(name) not in there:
+                yield f"{path}.{name[0].upper() + name[1:]} is missing; {self.service}:{self.action} requires it"
 
     def check_error(self, name: str) -> Iterator[str]:
         """Whether this call can end with the error `name`."""
         if name in STATES_ERRORS:
+            return
+        if self.pattern == ".waitForTaskToken" and "." not in name:
+            return  # whoever answers with SendTaskFailure names it
+        if self.service == "apigateway" and not self.is_sdk:
+            if not API_ERROR.fullmatch(name):
+                yield f"{name} is no error of apigateway:invoke: they are ApiGateway. and the HTTP status"
             return
         if self.service == "lambda" and not self.is_sdk:
             # a function's own exceptions are named as their classes
@@ -174,10 +153,21 @@ class Call:
             yield f"{name} is no error of {self.service}{_suggest(name, known | STATES_ERRORS)}"
 
     def _error_names(self) -> Iterator[str]:
-        prefix = "".join(word.capitalize() if word.isupper() else word for word in self.model.service_id.split())
+        prefix = _sdk_prefix(self.model.service_id)
+        base = prefix
+        if not self.is_sdk:
+            prefix, base = OPTIMIZED_ERRORS[self.service]
         for shape in self.model.error_shapes:
-            yield f"{prefix}.{shape.name.removesuffix('Exception')}Exception"
-        yield from (f"{prefix}.{name}Exception" for name in (prefix, f"Amazon{prefix}", *UNMODELLED))
+            yield f"{prefix}.{re.sub('(Exception|Fault)$', '', shape.name)}Exception"
+        yield from (f"{prefix}.{name}Exception" for name in (base, *UNMODELLED))
+        if self.service == "s3" and self.action == "headObject":
+            yield "S3.NoSuchKeyException"
+
+
+def _sdk_prefix(service_id: str) -> str:
+    """What precedes the dot in errors of `aws-sdk:` integrations: SDK 2 for Java writes Ec2, Sfn, DynamoDb."""
+    words = (word[:1].upper() + word[1:] for word in service_id.split())
+    return "".join(re.sub(r"[A-Z]{2,}", lambda run: run[0].capitalize(), word) for word in words)
 
 
 @cache
@@ -192,9 +182,31 @@ def _services() -> dict[str, str]:
     return {name.replace("-", ""): name for name in botocore.session.get_session().get_available_services()}
 
 
+def _api_arguments(arguments: Any) -> Iterator[str]:
+    given = arguments if isinstance(arguments, Mapping) else {}
+    for name in given:
+        if name not in API_ARGUMENTS:
+            yield f"Arguments.{name}: apigateway:invoke has no such argument{_suggest(name, API_ARGUMENTS)}"
+    yield from (
+        f"Arguments.{name} is missing; apigateway:invoke requires it" for name in sorted(API_REQUIRED - set(given))
+    )
+
+
 def _members(shape: Shape) -> dict[str, Shape]:
-    """Step Functions spells arguments in PascalCase, also where the API does not."""
-    return {name[0].upper() + name[1:]: member for name, member in shape.members.items()}
+    """Step Functions spells arguments in PascalCase, also where the API does not; SDK 2 lowers a leading acronym."""
+    spelt = {name[0].upper() + name[1:]: member for name, member in shape.members.items()}
+    return {_lowered(name): member for name, member in spelt.items()} | spelt
+
+
+def _lowered(name: str) -> str:
+    """KMSKeyId is KmsKeyId, ETag and ChecksumCRC32 stay."""
+    acronym = re.match(r"[A-Z]{2,}(?![a-z])|[A-Z]{2,}(?=[A-Z][a-z])", name)
+    return name[: acronym.end()].capitalize() + name[acronym.end() :] if acronym else name
+
+
+def _plain(name: str) -> str:
+    """One spelling for all of a name's, to compare by."""
+    return _lowered(name[0].upper() + name[1:])
 
 
 def _scalar(shape: Shape, value: Any, path: str) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The main job on one machine, whole and for real: `make demo`, `make up`, `make down`.
 
-demo [--data DIR]   embedded AWS up, sam build, sam deploy, upload, pipeline, predictions; then everything stopped
-up   [--data DIR]   the same, but left running; writes .local/stack.json and prints a curl line
-down                stops what `up` left running and removes its state
+demo [--data DIR]          embedded AWS up, sam build, sam deploy, upload, pipeline, predictions; then all is stopped
+demo --full [--data DIR]   the whole pipeline instead: tune, train three ways, update, scale, tear down
+up   [--data DIR]          the same as demo, but left running; writes .local/stack.json and prints a curl line
+down                       stops what `up` left running and removes its state
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import boto3
 from rich.console import Console
 from rich.text import Text
 
-from tools import ask, local_stack, pipeline
+from tools import ask, full_demo, local_stack, pipeline
 from tools.progress import Progress
 from tools.stack import Stack, StackError, describe_stack
 from tools.upload import DataError, picture_files, upload
@@ -44,6 +45,7 @@ def main() -> int:
         prog="python -m tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=["demo", "up", "down"])
+    parser.add_argument("--full", action="store_true", help="the whole pipeline (demo only)")
     parser.add_argument("--data", type=Path, help="a folder in the dogImages layout (default: drawn pictures)")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -54,9 +56,11 @@ def main() -> int:
             down()
         elif arguments.command == "up":
             up(console, arguments.data)
+        elif arguments.full:
+            whole(console, arguments.data)
         else:
             demo(console, arguments.data)
-    except (DemoError, StackError, DataError, local_stack.LocalStackError) as error:
+    except (DemoError, full_demo.FullDemoError, StackError, DataError, local_stack.LocalStackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -73,6 +77,19 @@ def demo(console: Console, data: Path | None) -> None:
         with local_stack.stopped_afterwards(state):
             main_job(console, data, Path(scratch), state)
     console.print(f"Everything is stopped. Whole demo: {time.monotonic() - began:.0f} s.", highlight=False)
+
+
+def whole(console: Console, data: Path | None) -> None:
+    """Run everything the pipeline can do in a temporary place; the report alone is left."""
+    timeline = full_demo.Timeline()
+    os.environ.setdefault("LOCAL_AWS_TIME_FACTOR", full_demo.TIME_FACTOR)
+    with tempfile.TemporaryDirectory(prefix="kennel-") as scratch:
+        state = Path(scratch) / "aws"
+        with local_stack.stopped_afterwards(state):
+            with timeline.part("build and deploy the stack"), Progress(console) as progress:
+                stack, folder = deployed(progress, data, Path(scratch), state)
+            full_demo.run(console, stack, test_pictures(folder), timeline, LOCAL / "report.html")
+    console.print(f"Everything is stopped. Whole demo: {time.monotonic() - timeline.began:.0f} s.", highlight=False)
 
 
 def up(console: Console, data: Path | None) -> None:
@@ -105,29 +122,40 @@ def down() -> None:
 
 def main_job(console: Console, data: Path | None, scratch: Path, state: Path) -> tuple[Stack, list[Path]]:
     """From nothing to answers, printed. Returns the stack and the pictures its accuracy was measured on."""
-    if data:
-        picture_files(data)  # a wrong folder is refused before anything is started
     with Progress(console) as progress:
-        with progress.step("start embedded AWS"):
-            local_stack.start(state)
-        with progress.step("sam build"):
-            local_stack.sam("build")
-        with progress.step("sam deploy"):
-            local_stack.sam("deploy", "--config-env", "local")
-        stack = describe_stack(local_stack.NAME)
-        folder = data.resolve() if data else _draw(progress, scratch / "dogs")
-        with progress.step("upload pictures"):
-            sent = partial(progress.count, "upload pictures")
-            upload(boto3.client("s3"), folder, stack.data_bucket, DATA_PREFIX, sent)
+        stack, folder = deployed(progress, data, scratch, state)
         outcome = pipeline.follow(pipeline.start(stack.state_machines["pipeline"], {}), progress)
         if outcome.status != "SUCCEEDED":
             raise DemoError(f"the pipeline ended {outcome.status}: {outcome.error}: {outcome.cause}")
-        files = picture_files(folder)
-        pictures = [path for path in files if path.parts[-3] == "test"] or files
+        pictures = test_pictures(folder)
         with progress.step("predictions over the API"):
             answers = ask.ask(stack, pictures)
     _report(console, answers, outcome.seconds)
     return stack, pictures
+
+
+def deployed(progress: Progress, data: Path | None, scratch: Path, state: Path) -> tuple[Stack, Path]:
+    """The stack on the embedded AWS, and the folder with the pictures that are in its bucket."""
+    if data:
+        picture_files(data)  # a wrong folder is refused before anything is started
+    with progress.step("start embedded AWS"):
+        local_stack.start(state)
+    with progress.step("sam build"):
+        local_stack.sam("build", "--build-dir", str(scratch / "build"))
+    with progress.step("sam deploy"):
+        local_stack.deploy(scratch)
+    stack = describe_stack(local_stack.NAME)
+    folder = data.resolve() if data else _draw(progress, scratch / "dogs")
+    with progress.step("upload pictures"):
+        sent = partial(progress.count, "upload pictures")
+        upload(boto3.client("s3"), folder, stack.data_bucket, DATA_PREFIX, sent)
+    return stack, folder
+
+
+def test_pictures(folder: Path) -> list[Path]:
+    """The test split, or everything where there is none."""
+    files = picture_files(folder)
+    return [path for path in files if path.parts[-3] == "test"] or files
 
 
 def _draw(progress: Progress, folder: Path) -> Path:

@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SAM = Path(os.environ.get("KENNEL_SAM", ROOT / ".venv-sam" / "bin" / "sam"))
 NAME = "kennel-local"
 SHOWN_LINES = 25
-# The state machine waits 10 to 15 s between looks at an endpoint that takes minutes on AWS and a second here. Only
-# waits and retries are quickened, never work (local_aws/COVERAGE.md).
-WAIT_SCALE = "0.1"
+# State machines wait 10 to 15 s between looks at an endpoint that takes minutes on AWS and a second here, a deployment
+# is watched for minutes, cooldowns last as long. Only waits are quickened, never work (local_aws/COVERAGE.md).
+TIME_FACTOR = "10"
 
 
 class LocalStackError(Exception):
@@ -29,7 +29,7 @@ class LocalStackError(Exception):
 
 def start(state: Path) -> None:
     """Start the embedded AWS with its state in ``state`` and point every AWS client of this process at it."""
-    os.environ.setdefault("SFN_WAIT_SCALE", WAIT_SCALE)
+    os.environ.setdefault("LOCAL_AWS_TIME_FACTOR", TIME_FACTOR)
     run([sys.executable, "-m", "local_aws", "up", "--state", str(state)], "starting the embedded AWS")
     running = json.loads((state / "local_aws.json").read_text())
     environment = local_environment(running["endpoint_url"], running["region"], os.environ)
@@ -49,6 +49,18 @@ def sam(*arguments: str) -> None:
     # The SAM CLI leaves an empty temporary folder for each thing it packages: they go with this one.
     with tempfile.TemporaryDirectory(prefix="kennel-sam-") as scratch:
         run([str(SAM), *arguments], f"sam {arguments[0]}", TMPDIR=scratch)
+
+
+def build_and_deploy(scratch: Path, *options: str) -> None:
+    """`sam build` into ``scratch`` and `sam deploy` from there, so that two at once in this checkout do not meet."""
+    sam("build", "--build-dir", str(scratch / "build"))
+    deploy(scratch, *options)
+
+
+def deploy(scratch: Path, *options: str) -> None:
+    """`sam deploy` of what was built into ``scratch``; ``options`` go on to the SAM CLI."""
+    template, settings = str(scratch / "build" / "template.yaml"), str(ROOT / "samconfig.toml")
+    sam("deploy", "--config-env", "local", "--config-file", settings, "--template-file", template, *options)
 
 
 def run(command: list[str], what: str, **variables: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import sys
 import time
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ import boto3
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from tools.job_log import JobLog
 from tools.progress import Progress
 from tools.stack import StackError, describe_stack
 
 POLL_SECONDS = 0.5
-METRIC_LINE = re.compile(r"metric (?P<name>\S+)=(?P<value>\S+) epoch=(?P<epoch>\d+)")
-TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 @dataclass(frozen=True)
@@ -71,47 +69,82 @@ def follow(execution: str, progress: Progress) -> Outcome:
         raise
 
 
-class _Watcher:
-    """Turns new history events and new log lines into progress."""
+# State -> the job it runs, as the plan names it.
+JOBS = {"ExtractFeatures": "features", "TuneInOneJob": "tune", "Train": "job", "Evaluate": "evaluate"}
 
-    def __init__(self, client: Any, execution: str, progress: Progress) -> None:
-        self._client, self._execution, self._progress = client, execution, progress
+
+class _Watcher:
+    """Turns new history events and new log lines into progress; a nested execution's states stand behind its own."""
+
+    def __init__(self, client: Any, execution: str, progress: Progress, prefix: str = "") -> None:
+        self._client, self._execution, self._progress, self._prefix = client, execution, progress, prefix
         self._seen = 0
         self._state = ""
-        self._job = ""
-        self._log_token: str | None = None
-        self._logs = boto3.client("logs")
+        self._names: dict[str, str] = {}
+        self._log: JobLog | None = None
+        self._child: _Watcher | None = None
 
     def update(self) -> None:
         """Show what happened since the last call."""
         for event in self._new_events():
             if entered := event.get("stateEnteredEventDetails"):
                 self._enter(entered["name"])
+            elif submitted := event.get("taskSubmittedEventDetails"):
+                self._follow_child(submitted)
             elif exited := event.get("stateExitedEventDetails"):
-                if exited["name"] == "Train":
-                    self._show_log()
-                self._progress.end(exited["name"])
-                self._remember_job(exited)
-        if self._state == "Train":
-            self._show_log()
+                self._leave(exited)
+        self._look()
 
     def close(self, status: str) -> None:
         """End the state that was running when the execution ended."""
+        if self._child:
+            self._child.close(status)
         if self._state:
             self._progress.end(self._state, failed=status != "SUCCEEDED")
 
     def _enter(self, name: str) -> None:
-        self._state = name
-        self._progress.begin(name)
+        self._state = self._prefix + name
+        self._progress.begin(self._state)
+        self._log = JobLog(self._names[JOBS[name]]) if JOBS.get(name) in self._names else None
 
-    def _show_log(self) -> None:
-        """Show what the job has said since the last look; the newest metrics stay in view when it is done."""
-        lines = one_line_an_epoch(self._new_log_lines()) if self._job else []
+    def _leave(self, exited: dict[str, Any]) -> None:
+        self._look()
+        if self._child:
+            self._child.close("SUCCEEDED")
+        self._child = self._log = None
+        self._progress.end(self._prefix + exited["name"])
+        if exited["name"] == "ValidateRun":  # the plan is what the function answered; a refused run has none
+            self._names = json.loads(exited["output"]).get("Payload", {}).get("names", {})
+
+    def _look(self) -> None:
+        """Show what the job or the nested execution has said; the newest metrics stay in view when it is done."""
+        if self._child:
+            self._child.update()
+        lines = self._log.news() if self._log else []
         for line in lines:
-            self._progress.detail("Train", line)
-        metrics = [line for line in lines if line.startswith("epoch ")]
+            self._progress.detail(self._state, line)
+        metrics = [line for line in lines if line.startswith(("epoch ", "trial "))]
         if metrics:
-            self._progress.detail("Train", metrics[-1])
+            self._progress.detail(self._state, metrics[-1])
+        if self._state == "Tune":
+            self._show_trials()
+
+    def _show_trials(self) -> None:
+        job = self._names["tune"]
+        try:
+            found = boto3.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
+        except ClientError:  # it is only just being made
+            return
+        counters = found["TrainingJobStatusCounters"]
+        best = found.get("BestTrainingJob", {}).get("FinalHyperParameterTuningJobObjectiveMetric", {})
+        shown = f", best {best['Value']:.4g} {best['MetricName']}" if best else ""
+        ended = sum(counters[kind] for kind in ("Completed", "Stopped", "NonRetryableError"))
+        self._progress.detail("Tune", f"{ended} trials ended, {counters['InProgress']} running{shown}")
+
+    def _follow_child(self, submitted: dict[str, Any]) -> None:
+        if submitted["resourceType"] == "states":
+            child = json.loads(submitted["output"])["ExecutionArn"]
+            self._child = _Watcher(self._client, child, self._progress, f"{self._state}: ")
 
     def _new_events(self) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("get_execution_history").paginate(executionArn=self._execution)
@@ -119,49 +152,6 @@ class _Watcher:
         if events:
             self._seen = events[-1]["id"]
         return events
-
-    def _remember_job(self, exited: dict[str, Any]) -> None:
-        """The plan, which names the job, is what the function behind ValidateRun answered; a refused run has none."""
-        if exited["name"] == "ValidateRun":
-            self._job = json.loads(exited["output"]).get("Payload", {}).get("names", {}).get("job", "")
-
-    def _new_log_lines(self) -> list[str]:
-        """Metric and progress lines the job printed since the last call; none while there is no log yet."""
-        try:
-            streams = self._logs.describe_log_streams(
-                logGroupName=TRAINING_LOG_GROUP, logStreamNamePrefix=f"{self._job}/"
-            )["logStreams"]
-            if not streams:
-                return []
-            position = {"nextToken": self._log_token} if self._log_token else {"startFromHead": True}
-            found = self._logs.get_log_events(
-                logGroupName=TRAINING_LOG_GROUP, logStreamName=streams[0]["logStreamName"], **position
-            )
-        except ClientError:
-            return []
-        self._log_token = found["nextForwardToken"]
-        return [event["message"].rstrip() for event in found["events"] if event["message"].strip()]
-
-
-def one_line_an_epoch(lines: list[str]) -> list[str]:
-    """Join an epoch's metric lines, ``epoch 3: validation:accuracy 0.95, train:loss 0.71``; others stay as they are.
-
-    Accuracies come first: on a narrow terminal the rest of the line is cut.
-    """
-    joined: list[str] = []
-    for line in lines:
-        metric = METRIC_LINE.fullmatch(line)
-        if not metric:
-            joined.append(line)
-            continue
-        name, text = metric["name"], f"{metric['name']} {float(metric['value']):.4g}"
-        head, _, rest = joined[-1].partition(": ") if joined else ("", "", "")
-        if head != f"epoch {metric['epoch']}" or f"{name} " in rest:
-            joined.append(f"epoch {metric['epoch']}: {text}")
-        else:
-            first, last = (text, rest) if name.endswith("accuracy") else (rest, text)
-            joined[-1] = f"{head}: {first}, {last}"
-    return joined
 
 
 def main() -> int:

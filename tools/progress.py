@@ -40,6 +40,7 @@ class Progress:
         self._console = console
         self._steps: dict[str, Step] = {}
         self._spinner = Spinner("dots")
+        self._whole = False
         self._live = Live(self, console=console, refresh_per_second=8, transient=False)
         self._began = time.monotonic()
 
@@ -54,7 +55,7 @@ class Progress:
         for step in self._steps.values():
             if step.status == "running":
                 self.end(step.name, failed=error is not None)
-        self._live.stop()
+        self._close()
 
     def begin(self, name: str) -> None:
         """Start a step, or go on with one that ended (a loop in the state machine comes back to its states)."""
@@ -64,6 +65,22 @@ class Progress:
             self._line(f"{name} …")
         elif step.status != "running":
             step.status, step.entered = "running", time.monotonic()
+
+    def chapter(self, title: str) -> None:
+        """What is done next is told apart from what was: the lines so far stay, and steps may have the same names."""
+        if self._console.is_terminal:
+            self._close()
+            self._live = Live(self, console=self._console, refresh_per_second=8, transient=False)
+        self._steps = {}
+        self._console.print(f"\n{title}", style="bold", highlight=False)
+        if self._console.is_terminal:
+            self._live.start()
+
+    def _close(self) -> None:
+        """Leave what was done on the screen, also the lines that the terminal had no room for while it was live."""
+        self._whole = True
+        self._live.stop()
+        self._whole = False
 
     def detail(self, name: str, text: str) -> None:
         """Say what the step is doing just now."""
@@ -108,7 +125,7 @@ class Progress:
         table.add_column(width=max((len(step.name) for step in steps), default=0))
         table.add_column(justify="right", width=7)
         table.add_column(no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
-        for step in steps[-(console.height - 2) :]:
+        for step in steps if self._whole else steps[-(console.height - 2) :]:
             mark = MARKS.get(step.status, self._spinner)
             table.add_row(mark, step.name, f"{step.elapsed():.1f} s", step.detail)
         yield table

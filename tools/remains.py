@@ -20,6 +20,9 @@ LOG_GROUPS = (
     "/aws/lambda/{}-publish-code",
     "/aws/apigateway/{}-access",
     "/aws/vendedlogs/states/{}-pipeline",
+    "/aws/vendedlogs/states/{}-train-on-ec2",
+    "/aws/vendedlogs/states/{}-deploy",
+    "/aws/vendedlogs/states/{}-sweep",
     "/aws/vendedlogs/states/{}-teardown",
     "/aws/codebuild/{}-serving-image",
     "/aws/sagemaker/Endpoints/{}",
@@ -31,7 +34,7 @@ ACCOUNT_WIDE = (
     "log group /aws/sagemaker/TrainingJobs: the training jobs' logs of the whole account",
     "API Gateway's logging role: one for the account and region",
     "the SAM CLI's bucket (stack aws-sam-cli-managed-default)",
-    "Step Functions' event rule and Application Auto Scaling's service role",
+    "Step Functions' event rules, EC2's service role for spot instances and Application Auto Scaling's service role",
 )
 
 
@@ -44,7 +47,10 @@ def find(stack: str) -> list[str]:
         _endpoint,
         _configs,
         _models,
+        _packages,
+        _searches,
         _jobs,
+        _instances,
         _buckets,
         _log_groups,
     )
@@ -92,6 +98,31 @@ def _configs(stack: str) -> Iterator[str]:
 
 def _models(stack: str) -> Iterator[str]:
     yield from _own(stack, _pages("sagemaker", "list_models", "Models", NameContains=f"{stack}-"), "model", "Model")
+
+
+def _packages(stack: str) -> Iterator[str]:
+    found = _pages("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", NameContains=stack)
+    yield from (f"model package group {stack}" for one in found if one["ModelPackageGroupName"] == stack)
+
+
+def _searches(stack: str) -> Iterator[str]:
+    found = _pages(
+        "sagemaker",
+        "list_hyper_parameter_tuning_jobs",
+        "HyperParameterTuningJobSummaries",
+        NameContains=f"{stack}-",
+        StatusEquals="InProgress",
+    )
+    yield from _own(stack, found, "running tuning job", "HyperParameterTuningJob")
+
+
+def _instances(stack: str) -> Iterator[str]:
+    filters = [
+        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
+        {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+    ]
+    for reservation in _pages("ec2", "describe_instances", "Reservations", Filters=filters):
+        yield from (f"instance {one['InstanceId']} ({one['State']['Name']})" for one in reservation["Instances"])
 
 
 def _jobs(stack: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The pretrained networks, without their last layer, frozen."""
+"""The pretrained networks, without their last layer, frozen (fine-tuning trains a copy)."""
 
 import hashlib
 import importlib
@@ -121,6 +121,7 @@ def load(name: str, pretrained: Path | None) -> Backbone:
     last = model.get_submodule(kind.last)
     if not isinstance(last, nn.Linear):
         raise TypeError(f"{name}: {kind.last} is not a linear layer")
+    model.set_submodule(kind.last, nn.Identity())  # not in use: fine-tuning must find no parameters without a gradient
     convolutions, after = kind.split(model)
     # eval() matters as much as the frozen parameters: BatchNorm would otherwise drift with every picture it sees.
     module = _Pooled(convolutions, model, after).eval().requires_grad_(False)

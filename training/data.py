@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import TrainingError
 
 SPLITS = ("train", "valid", "test")
+TRAINED = ("train", "valid")  # what training opens; the pictures of test/ are for Evaluate alone
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})
 
 
@@ -42,7 +43,7 @@ def scan(root: Path) -> DataSet:
     `train` and `valid` must be there, `test` may lack. Raises TrainingError naming what is missing or disagrees.
     """
     ignored: list[str] = []
-    folders = {split: _class_folders(root, split, ignored) for split in SPLITS}
+    folders = {split: _class_folders(root / split, split, ignored) for split in SPLITS}
     for split in ("train", "valid"):
         if folders[split] is None:
             raise TrainingError(f"the data has no folder {split}/ (it holds {_contents(root)})")
@@ -57,9 +58,27 @@ def scan(root: Path) -> DataSet:
     for split in SPLITS:
         labelled = enumerate(classes if folders[split] is not None else ())
         splits[split] = tuple(
-            picture for label, name in labelled for picture in _pictures(root, split, name, label, ignored)
+            picture for label, name in labelled for picture in _pictures(root / split, split, name, label, ignored)
         )
     return DataSet(classes, splits, tuple(sorted(ignored)))
+
+
+def scan_split(root: Path, split: str, classes: Sequence[str]) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """The pictures of one split that lies in `root` by itself, as CLASS/picture, and the names of what was ignored.
+
+    Names begin with `split`, labels are positions in `classes`. Raises TrainingError when a folder is none of them.
+    """
+    ignored: list[str] = []
+    folders = _class_folders(root, split, ignored) or []
+    strange = [name for name in folders if name not in classes]
+    if strange:
+        raise TrainingError(
+            f"{split}/ holds {len(strange)} folders of classes that the model does not know: "
+            f"{', '.join(map(quoted, strange[:5]))}; it must be the split of the data that the model was trained on"
+        )
+    labelled = ((classes.index(name), name) for name in folders)
+    pictures = [one for label, name in labelled for one in _pictures(root, split, name, label, ignored)]
+    return tuple(pictures), tuple(sorted(ignored))
 
 
 def display_name(folder: str) -> str:
@@ -86,8 +105,7 @@ def _sha256_of_lines(lines: Iterable[str]) -> str:
     return whole.hexdigest()
 
 
-def _class_folders(root: Path, split: str, ignored: list[str]) -> list[str] | None:
-    folder = root / split
+def _class_folders(folder: Path, split: str, ignored: list[str]) -> list[str] | None:
     if not folder.is_dir():
         return None
     names = []
@@ -101,11 +119,11 @@ def _class_folders(root: Path, split: str, ignored: list[str]) -> list[str] | No
 
 def _pictures(root: Path, split: str, folder: str, label: int, ignored: list[str]) -> list[Picture]:
     pictures = []
-    for place, folders, files in os.walk(root / split / folder):
+    for place, folders, files in os.walk(root / folder):
         folders.sort()
         for file in sorted(files):
             path = Path(place, file)
-            name = path.relative_to(root).as_posix()
+            name = f"{split}/{path.relative_to(root).as_posix()}"
             if file.startswith(".") or file.lower() in _LEFT_BY_SYSTEMS:
                 ignored.append(name)
             else:

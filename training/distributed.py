@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from training.errors import TrainingError
 from training.host import Host
 
 T = TypeVar("T")
+Shared = TypeVar("Shared", Sequence[Any], torch.Tensor)
 TIMEOUT = timedelta(minutes=30)  # for all hosts to appear, and for the slowest to finish its share of a stage
 
 
@@ -28,8 +29,8 @@ class Group:
     rank: int = 0
     world: int = 1
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This rank's part of `items`: every `world`-th."""
+    def share(self, items: Shared) -> Shared:
+        """This rank's part of `items`: every `world`-th. No meeting point."""
         return items[self.rank :: self.world]
 
     def gather(self, value: T) -> list[T]:
@@ -39,6 +40,14 @@ class Group:
         values: list[T | None] = [None] * self.world
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # all filled now
+
+    def from_first(self, value: T) -> T:
+        """Rank 0's `value` on every rank. It is pickled."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
 
     def gather_rows(self, own: npt.NDArray[np.float32], total: int) -> npt.NDArray[np.float32]:
         """float32 [total, ...] from each rank's `share` of the rows."""
@@ -61,7 +70,27 @@ class Group:
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """`module` whose gradients are the mean over the ranks after each backward pass."""
-        return module if self.world == 1 else DistributedDataParallel(module)
+        if self.world == 1:
+            return module
+        # There are none. But without this the gradients are laid out anew after the first step, which changes the order
+        # in which three or more ranks are added up, and so the last bits of a run that goes on from a checkpoint.
+        # (torch warns once that there are none; the traversal it fears costs nothing beside a convolution.)
+        return DistributedDataParallel(module, find_unused_parameters=True)
+
+
+def device_of(host: Host) -> torch.device:
+    """The GPU of this process, by its number on the host, or the CPU where there is none.
+
+    Raises TrainingError when the host runs more processes than it has GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if host.local_rank >= torch.cuda.device_count():
+        raise TrainingError(
+            f"LOCAL_RANK {host.local_rank}: this host has {torch.cuda.device_count()} GPUs; start one process for each"
+        )
+    torch.cuda.set_device(host.local_rank)  # nccl takes the current one
+    return torch.device("cuda", host.local_rank)
 
 
 @contextlib.contextmanager
@@ -76,8 +105,10 @@ def joined(host: Host) -> Iterator[Group]:
     if interface:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     try:
+        # What lies in a GPU's memory goes by nccl, everything else by gloo.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(
-            "gloo", init_method=f"tcp://{name}:{port}", rank=host.rank, world_size=host.world, timeout=TIMEOUT
+            backend, init_method=f"tcp://{name}:{port}", rank=host.rank, world_size=host.world, timeout=TIMEOUT
         )
         try:
             yield Group(host.rank, host.world)

@@ -14,6 +14,10 @@ from torch import nn
 
 from serving.preprocess import Preprocess
 
+# OpenVINO looks NumPy up when it first meets an array, and two threads that do so at once wait for each other for ever
+# (the one has the interpreter's lock, the other the look-up's). So it meets its first one here, where there is one.
+openvino.Tensor(np.zeros(1, np.uint8))
+
 Batch = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -43,10 +47,10 @@ def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino
     return steps.build()
 
 
-def normalised(batch: Batch, preprocess: Preprocess) -> torch.Tensor:
-    """What the graph computes first, in torch: uint8 [n, size, size, 3] -> float32 [n, 3, size, size]."""
-    pixels = torch.from_numpy(batch).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
+def normalised(batch: Batch, preprocess: Preprocess, device: torch.device | None = None) -> torch.Tensor:
+    """What the graph computes first, in torch: uint8 [n, size, size, 3] -> float32 [n, 3, size, size] on `device`."""
+    pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
     return (pixels / preprocess.scale - mean) / std
 
 

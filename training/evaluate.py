@@ -1,119 +1,166 @@
-"""How good a model is on a split it was not trained on."""
+"""An evaluation job, in SageMaker's script mode: a trained model and test pictures in, figures and a report out.
 
-import math
+    SM_CHANNEL_TEST=dogs/test SM_CHANNEL_CANDIDATE=model SM_MODEL_DIR=evaluation SM_OUTPUT_DATA_DIR=output \\
+        python training/evaluate.py --run_name dogs-1
+
+Channels: test (CLASS/picture), candidate (model.tar.gz) and, where there are any, incumbent (model.tar.gz of the model
+in service) and tuning (trials.json). The models run as they ship: their own graph, preprocessing and calibration.
+Writes report.html, report.json and figures.json into SM_MODEL_DIR. `--help` names the hyperparameters.
+"""
+
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+if not __package__:  # run as a script: this folder's modules must not stand for top-level ones
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from training.calibrate import Bin, Labels, Probabilities, calibration_error, reliability
-from training.report_shape import BinFigures, ClassFigures, Confused, SplitFigures
+from training.stopping import stop_on_signals
 
-MISTAKES_SHOWN = 24
-NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
+if __name__ == "__main__":
+    stop_on_signals()  # before the imports below start threads of their own
 
+import os
+from datetime import UTC, datetime
 
-@dataclass(frozen=True)
-class Mistake:
-    """A picture, by its position in the split, whose answer is not its class."""
-
-    picture: int
-    truth: int
-    answer: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures over one split.
-
-    confusion   int [true class, found class]
-    mistakes    the surest ones, surest first, at most MISTAKES_SHOWN
-    """
-
-    pictures: int
-    accuracy: float
-    top5: float
-    calibration_error: float
-    confident: float
-    confusion: npt.NDArray[np.int64]
-    reliability: tuple[Bin, ...]
-    mistakes: tuple[Mistake, ...]
-
-    def document(self, classes: Sequence[str], files: Sequence[str]) -> SplitFigures:
-        """The same as JSON; `files` are the names of the split's pictures, in its order."""
-        right = int(self.confusion.trace())
-        return {
-            "pictures": self.pictures,
-            "wrong": self.pictures - right,
-            "accuracy": self.accuracy,
-            "accuracy_interval": interval(right, self.pictures),
-            "top5": self.top5,
-            "calibration_error": self.calibration_error,
-            "confident": self.confident,
-            "per_class": {name: self._of_class(label, classes) for label, name in enumerate(classes)},
-            "confusion": self.confusion.tolist(),
-            "reliability": [_of_bin(one) for one in self.reliability],
-            "mistakes": [
-                {
-                    "file": files[one.picture],
-                    "truth": classes[one.truth],
-                    "answer": classes[one.answer],
-                    "probability": one.probability,
-                }
-                for one in self.mistakes
-            ],
-        }
-
-    def _of_class(self, label: int, classes: Sequence[str]) -> ClassFigures:
-        row = self.confusion[label].copy()
-        count, right = int(row.sum()), int(row[label])
-        row[label] = 0
-        other = int(row.argmax())
-        confused: Confused | None = {"folder": classes[other], "pictures": int(row[other])} if row[other] else None
-        return {
-            "pictures": count,
-            "right": right,
-            "accuracy": right / count if count else None,
-            "most_confused_with": confused,
-        }
+from training.comparison import compare, told
+from training.data import Picture, quoted, scan_split, version
+from training.errors import TrainingError
+from training.evaluation import Evaluation, evaluate
+from training.evaluation_job import Channels, Parameters, parse
+from training.evaluation_shape import EvaluatedFiles, IncumbentFigures, Report, TuningFigures
+from training.metrics import format_metric
+from training.prices import priced
+from training.program import run_program, say
+from training.report import write_figures, write_report
+from training.shapes import read_document
+from training.shipped import Answers, Shipped
+from training.usage import Timings, peak_memory_mb
 
 
-def evaluate(probabilities: Probabilities, labels: Labels, threshold: float) -> Evaluation:
-    """Figures for calibrated probabilities [pictures, classes]; at least one picture."""
-    count, classes = probabilities.shape
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    answers, confidence = order[:, 0], probabilities.max(axis=1)
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (labels, answers), 1)
-    wrong = np.flatnonzero(answers != labels)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
-    return Evaluation(
-        pictures=count,
-        accuracy=float((answers == labels).mean()),
-        top5=float((order[:, :5] == labels[:, None]).any(axis=1).mean()),
-        calibration_error=calibration_error(probabilities, labels),
-        confident=float((confidence >= threshold).mean()),
-        confusion=confusion,
-        reliability=reliability(probabilities, labels),
-        mistakes=tuple(Mistake(int(n), int(labels[n]), int(answers[n]), float(confidence[n])) for n in surest),
-    )
-
-
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share of which `right` of `count` were seen; honest with few pictures too."""
-    share, spread = right / count, NORMAL_95**2 / count
-    middle = share + spread / 2
-    reach = NORMAL_95 * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(0.0, (middle - reach) / (1 + spread)), min(1.0, (middle + reach) / (1 + spread))
-
-
-def _of_bin(one: Bin) -> BinFigures:
-    return {
-        "low": one.low,
-        "high": one.high,
-        "pictures": one.pictures,
-        "confidence": one.confidence if one.pictures else None,
-        "accuracy": one.accuracy if one.pictures else None,
+def main(arguments: Sequence[str]) -> None:
+    """The whole job. Raises TrainingError when it cannot be done."""
+    parameters = parse(arguments, os.environ)
+    channels = Channels.of(os.environ)
+    timings = Timings(say)
+    problems: list[str] = []
+    with timings.stage("candidate"):
+        candidate = Shipped.of_channel(channels.candidate, channels.cpus)
+        pictures, ignored = scan_split(channels.test, parameters.split, candidate.classes)
+        answers = candidate.answers(pictures, say)
+        files = account(parameters, pictures, ignored, answers)
+        evaluation = evaluate(answers.probabilities, answers.labels, candidate.figures["threshold"])
+    incumbent = None
+    if channels.incumbent:
+        with timings.stage("incumbent"):
+            incumbent = against_incumbent(channels, parameters, candidate, answers, problems)
+    if candidate.training is None:
+        problems.append(f"How the model was trained is not shown: {candidate.training_problem}.")
+    report: Report = {
+        "run": parameters.run,
+        "split": parameters.split,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": candidate.figures,
+        "data": files,
+        "figures": evaluation.document(candidate.classes, answers.names),
+        "incumbent": incumbent,
+        "tuning": trials(channels, problems),
+        "steps": [priced(step) for step in parameters.steps],
+        "training": candidate.training,
+        "problems": problems,
+        "timings_seconds": dict(timings.seconds),
+        "peak_memory_mb": peak_memory_mb(),
     }
+    for problem in problems:
+        say(f"problem: {problem}")
+    write_report(channels.model_dir, report, answers.pictures, candidate.preprocess)
+    write_figures(channels.model_dir, report)  # last: who finds it finds all
+    say_metrics(evaluation)
+
+
+def account(
+    parameters: Parameters, pictures: Sequence[Picture], ignored: Sequence[str], answers: Answers
+) -> EvaluatedFiles:
+    """Names every file that could not be used; TrainingError where too many cannot, or none is left."""
+    for file in answers.bad:
+        say(f"bad file: {quoted(file.name)}: {file.kind}: {file.reason}")
+    say(f"data: {len(answers.pictures)} of {len(pictures)} files are good pictures")
+    if not pictures:
+        raise TrainingError(
+            "channel test holds no picture: it must hold CLASS/picture. Where the data has no test split, give it the "
+            "validation split and set the hyperparameter split to valid"
+        )
+    share = len(answers.bad) / len(pictures)
+    if share > parameters.max_bad_share or not answers.pictures:
+        first = answers.bad[0]
+        raise TrainingError(
+            f"{len(answers.bad)} of {len(pictures)} files cannot be used, {share:.1%}; max_bad_share is "
+            f"{parameters.max_bad_share:.1%}; the log names them all, the first is {quoted(first.name)} "
+            f"({first.kind}: {first.reason})"
+        )
+    return {
+        "version": version(answers.content),
+        "files": len(pictures),
+        "bad_share": share,
+        "bad_files": [{"name": one.name, "kind": one.kind, "reason": one.reason} for one in answers.bad],
+        "notes": answers.notes,
+        "ignored": ignored,
+    }
+
+
+def against_incumbent(
+    channels: Channels, parameters: Parameters, candidate: Shipped, answers: Answers, problems: list[str]
+) -> IncumbentFigures | None:
+    """The incumbent on the pictures whose class it knows; None, with a sentence in `problems`, where it cannot be run.
+
+    An old model that nobody can read any more must not stand in the way of a new one.
+    """
+    assert channels.incumbent
+    try:
+        incumbent = Shipped.of_channel(channels.incumbent, channels.cpus)
+    except TrainingError as error:
+        problems.append(f"There is no comparison with the model in service, because it cannot be read: {error}.")
+        return None
+    known = set(incumbent.classes)
+    truths = [candidate.classes[label] for label in answers.labels.tolist()]
+    shared = [n for n, truth in enumerate(truths) if truth in known]
+    if not shared:
+        problems.append("There is no comparison with the model in service: it knows none of these pictures' classes.")
+        return None
+    theirs = incumbent.answers([answers.pictures[n] for n in shared], say)
+    if theirs.bad:
+        problems.append(f"There is no comparison with the model in service: {len(theirs.bad)} files have changed.")
+        return None
+    return compare(
+        parameters.incumbent_run or incumbent.figures["version"],
+        theirs.names,
+        [truths[n] for n in shared],
+        told(answers, candidate.classes, shared),
+        told(theirs, incumbent.classes, range(len(shared))),
+    ) | {
+        "unknown_pictures": len(truths) - len(shared),
+        "classes_added": [name for name in candidate.classes if name not in known],
+        "classes_removed": sorted(known - set(candidate.classes)),
+    }
+
+
+def trials(channels: Channels, problems: list[str]) -> TuningFigures | None:
+    """The trials of the channel `tuning`; None, with a sentence in `problems`, where they cannot be read."""
+    if channels.tuning is None:
+        return None
+    try:
+        return read_document(channels.tuning / "trials.json", TuningFigures)
+    except ValueError as error:
+        problems.append(f"The trials of the tuning are not shown: {error}.")
+        return None
+
+
+def say_metrics(evaluation: Evaluation) -> None:
+    """The metric lines; SageMaker keeps them as the job's own."""
+    say(format_metric("test:accuracy", evaluation.accuracy, 0))
+    say(format_metric("test:top5", evaluation.top5, 0))
+    say(format_metric("test:calibration_error", evaluation.calibration_error, 0))
+
+
+if __name__ == "__main__":
+    run_program(main)

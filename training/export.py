@@ -44,13 +44,27 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Classifier:
-    """All that a model directory holds: the network, its classes by position, and what turns logits into an answer."""
+    """All that a model directory holds: the network, its classes by position, and what turns logits into an answer.
+
+    finetuned   the backbone is no longer the pretrained one, so its weights are kept with the head's
+    """
 
     backbone: Backbone
     head: nn.Linear
     classes: tuple[str, ...]
     temperature: float
     threshold: float
+    finetuned: bool = False
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What was trained, by name: `head.*`, and after fine-tuning `backbone.*`."""
+        found = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        if self.finetuned:
+            # Not its state dict, which names layers twice that are reached in two ways.
+            module = self.backbone.module
+            own = [*module.named_parameters(), *module.named_buffers()]
+            found |= {f"backbone.{name}": value.detach() for name, value in own}
+        return found
 
     def network(self) -> nn.Module:
         """Backbone and head: float32 [n, 3, size, size], normalised -> logits [n, classes]."""
@@ -94,8 +108,7 @@ def write(folder: Path, graph: openvino.Model, model: Classifier, facts: dict[st
     (folder / "model.json").unlink(missing_ok=True)  # an earlier attempt's must not vouch for half of this one
     openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
     # Not by save_file: its files are for their owner only, and the container may run as somebody else.
-    weights = save({f"head.{name}": value for name, value in model.head.state_dict().items()})
-    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / "weights.safetensors").write_bytes(save(model.weights()))
     model.backbone.preprocess.save(folder / "preprocess.json")
     files = {name: _sha256(folder / name) for name in FILES}
     manifest = {
@@ -111,10 +124,10 @@ def write(folder: Path, graph: openvino.Model, model: Classifier, facts: dict[st
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
-def head_sha256(head: nn.Linear) -> str:
-    """One hash of the trained weights."""
+def weights_sha256(module: nn.Module) -> str:
+    """One hash of a module's weights."""
     whole = hashlib.sha256()
-    for name, value in sorted(head.state_dict().items()):
+    for name, value in sorted(module.state_dict().items()):
         whole.update(name.encode() + value.numpy().tobytes())
     return whole.hexdigest()
 

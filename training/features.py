@@ -1,7 +1,6 @@
 """Features: every picture through the frozen backbone once, before any head is trained."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from training.data import Picture
 from training.distributed import Group
 from training.engine import Compiled
 from training.pictures import read, views
+from training.usage import Progress
 
-PROGRESS_SECONDS = 2.0
 Log = Callable[[str], None]
 
 
@@ -105,13 +104,9 @@ class Extractor:
             return _Outcome(reading.sha256, None, reading.notes)
 
         outcomes: list[_Outcome] = []
-        began = said = time.monotonic()
+        progress = Progress(f"features: {split}", len(pictures), self.log)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="features") as pool:
             for outcome in pool.map(one, range(len(pictures))):
                 outcomes.append(outcome)
-                now = time.monotonic()
-                if now - said >= PROGRESS_SECONDS or len(outcomes) == len(pictures):
-                    rate = len(outcomes) / max(now - began, 1e-9)
-                    self.log(f"features: {split} {len(outcomes)}/{len(pictures)} pictures, {rate:.0f}/s")
-                    said = now
+                progress.advance()
         return outcomes

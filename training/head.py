@@ -1,5 +1,6 @@
 """The head: one linear layer on frozen features, trained in seconds."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,28 +11,14 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from training import loop
+from training.checkpoint import Checkpoints
 from training.distributed import Group
-from training.errors import TrainingError
 from training.features import Features
-from training.parameters import Parameters
+from training.loop import Epoch
+from training.parameters import Recipe
 
 WARM_UP = 0.3  # of all steps
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Figures of one epoch. Losses are means per picture (per view, in training), whatever the batch size."""
-
-    number: int
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-
-    def better_than(self, other: "Epoch | None") -> bool:
-        """By validation accuracy, then by validation loss; the earlier one where both are equal."""
-        if other is None:
-            return True
-        return (self.validation_accuracy, -self.validation_loss) > (other.validation_accuracy, -other.validation_loss)
 
 
 @dataclass(frozen=True)
@@ -47,53 +34,65 @@ def fit(
     train: Features,
     valid: Features,
     start: nn.Linear,
-    parameters: Parameters,
+    recipe: Recipe,
     group: Group,
     *,
     on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Trains a copy of `start` for every one of the epochs and returns the best by validation.
 
     A batch is `batch_size` views over all ranks together, each rank takes its share: the gradient, and so the result
     but for rounding, does not depend on how many hosts there are. Raises TrainingError when the loss is no number.
     """
-    inputs = torch.from_numpy(train.values).flatten(0, 1)  # [pictures * views, features]
-    labels = torch.from_numpy(train.labels).repeat_interleave(train.values.shape[1])
-    held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
-    head = _copy(start)
-    wrapped = group.averaging(head)
-    optimizer = AdamW(head.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
-    steps = math.ceil(len(labels) / parameters.batch_size) * parameters.epochs
-    schedule = LambdaLR(optimizer, lambda step: _rate(step, steps))
-    order = torch.Generator().manual_seed(parameters.seed)
-    best: Epoch | None = None
-    best_head = head
-    history = []
-    for number in range(1, parameters.epochs + 1):
+    task = _HeadTask(train, valid, start, recipe, group)
+    best = loop.run(task, recipe.epochs, on_epoch=on_epoch, checkpoints=checkpoints)
+    head = copy.deepcopy(start)
+    head.load_state_dict(best.weights)
+    return Fit(head, best.epoch, best.history)
+
+
+class _HeadTask:
+    """A head, its optimizer and its views, for `training.loop`."""
+
+    def __init__(self, train: Features, valid: Features, start: nn.Linear, recipe: Recipe, group: Group) -> None:
+        self._inputs = torch.from_numpy(train.values).flatten(0, 1)  # [pictures * views, features]
+        self._labels = torch.from_numpy(train.labels).repeat_interleave(train.values.shape[1])
+        self._held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
+        self._recipe, self._group = recipe, group
+        self.module = copy.deepcopy(start)
+        self._wrapped = group.averaging(self.module)
+        self.optimizer = AdamW(self.module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        steps = math.ceil(len(self._labels) / recipe.batch_size) * recipe.epochs
+        self.schedule = LambdaLR(self.optimizer, lambda step: warmed_cosine(step, steps, WARM_UP))
+        self.order = torch.Generator().manual_seed(recipe.seed)
+
+    def train(self, number: int) -> float:
         total = torch.zeros((), dtype=torch.float64)
-        for batch in torch.split(torch.randperm(len(labels), generator=order), parameters.batch_size):
-            own = batch[group.rank :: group.world]
+        inputs, labels, group = self._inputs, self._labels, self._group
+        for batch in torch.split(torch.randperm(len(labels), generator=self.order), self._recipe.batch_size):
+            own = group.share(batch)
             loss = functional.cross_entropy(
-                wrapped(inputs[own]), labels[own], label_smoothing=parameters.label_smoothing, reduction="sum"
+                self._wrapped(inputs[own]),
+                labels[own],
+                label_smoothing=self._recipe.label_smoothing,
+                reduction="sum",
             )
-            optimizer.zero_grad()
+            self.optimizer.zero_grad()
             # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
             torch.autograd.backward(loss * (group.world / len(batch)))
-            optimizer.step()
-            schedule.step()
+            self.optimizer.step()
+            self.schedule.step()
             total += loss.detach()
-        accuracy, validation_loss = _measure(head, *held_out)
-        train_loss = sum(group.gather(total.item())) / len(labels)
-        epoch = Epoch(number, train_loss, validation_loss, accuracy)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            raise TrainingError(f"the loss is no finite number after epoch {number}: use a smaller learning_rate")
-        on_epoch(epoch)
-        history.append(epoch)
-        if epoch.better_than(best):
-            best, best_head = epoch, _copy(head)
-    if best is None:
-        raise ValueError("epochs must be at least 1")
-    return Fit(best_head, best, tuple(history))
+        return sum(group.gather(total.item())) / len(labels)
+
+    def measure(self) -> tuple[float, float]:
+        """Accuracy and mean cross-entropy per picture, without label smoothing."""
+        inputs, labels = self._held_out
+        with torch.no_grad():
+            found = self.module(inputs)
+            right = (found.argmax(dim=1) == labels).double().mean().item()
+            return right, functional.cross_entropy(found, labels).item()
 
 
 def starting_head(train: Features, classes: int, classifier: nn.Linear | None) -> nn.Linear:
@@ -124,27 +123,14 @@ def logits(head: nn.Linear, features: Features) -> torch.Tensor:
     return result
 
 
-def _rate(step: int, steps: int) -> float:
+def warmed_cosine(step: int, steps: int, warm_up: float) -> float:
     """The learning rate of a step, as a share of the highest: up over the first steps, then down a cosine.
 
-    The slow start keeps the early epochs near `starting_head`, which is best where the classes are like those of
-    pretraining; the late ones get far from it, which is best where they are not. Validation takes its pick.
+    The slow start keeps the early epochs near where they start from, for a head `starting_head`, which is best where
+    the classes are like those of pretraining; the late ones get far from it, which is best where they are not.
+    Validation takes its pick.
     """
-    warm = max(1, int(WARM_UP * steps))
+    warm = max(1, int(warm_up * steps))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def _measure(head: nn.Linear, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy per picture, without label smoothing."""
-    with torch.no_grad():
-        found = head(inputs)
-        right = (found.argmax(dim=1) == labels).double().mean().item()
-        return right, functional.cross_entropy(found, labels).item()
-
-
-def _copy(head: nn.Linear) -> nn.Linear:
-    twin = nn.Linear(head.in_features, head.out_features)
-    twin.load_state_dict(head.state_dict())
-    return twin

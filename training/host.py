@@ -2,28 +2,48 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.errors import TrainingError
+
+_CHANNEL = "SM_CHANNEL_"
+_CHECKPOINTS = Path("/opt/ml/checkpoints")
 
 
 @dataclass(frozen=True)
 class Host:
     """One training host: where its data lies, where results go, and which of the job's processes it is.
 
-    `rank` counts from 0 to `world` - 1; `address` (host, port) is where the processes of rank > 0 find rank 0.
+    channels      folders of input, by the channel's name
+    checkpoints   where checkpoints are kept; None when the job keeps none
+    cpus          cores for this process
+    rank          0 to `world` - 1; `local_rank` counts the processes of this host alone, as its GPUs are counted
+    address       (host, port) where the processes of rank > 0 find rank 0
+    code          where the code came from
     """
 
-    data: Path
-    pretrained: Path | None
     model_dir: Path
-    output_dir: Path
     cpus: int
     rank: int
+    local_rank: int
     world: int
     address: tuple[str, int]
     code: str | None
+    checkpoints: Path | None = None
+    channels: Mapping[str, Path] = field(default_factory=dict)
+
+    def channel(self, name: str) -> Path:
+        """The folder of the channel `name`. Raises TrainingError when the job has none or it is no folder."""
+        folder = self.channels.get(name)
+        if folder is None:
+            raise TrainingError(
+                f"{_CHANNEL}{name.upper()} is not set: this script runs as a SageMaker training job with a channel "
+                f"{name!r} does"
+            )
+        if not folder.is_dir():
+            raise TrainingError(f"{_CHANNEL}{name.upper()}: {folder} is not a folder")
+        return folder
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Host":
@@ -33,20 +53,31 @@ class Host:
         """
         hosts = sorted(_hosts(environ.get("SM_HOSTS", "")))
         current = environ.get("SM_CURRENT_HOST", hosts[0])
+        cpus = _count(environ, "SM_NUM_CPUS", len(os.sched_getaffinity(0)))
         if current not in hosts:
             raise TrainingError(f"SM_CURRENT_HOST {current!r} is not one of SM_HOSTS ({', '.join(hosts)})")
-        pretrained = environ.get("SM_CHANNEL_PRETRAINED")
         return cls(
-            data=_folder(environ, "SM_CHANNEL_TRAINING"),
-            pretrained=Path(pretrained) if pretrained else None,
             model_dir=Path(_needed(environ, "SM_MODEL_DIR")),
-            output_dir=Path(_needed(environ, "SM_OUTPUT_DATA_DIR")),
-            cpus=_count(environ, "SM_NUM_CPUS", len(os.sched_getaffinity(0))),
+            cpus=max(1, cpus // _count(environ, "LOCAL_WORLD_SIZE", 1)),
             rank=_count(environ, "RANK", hosts.index(current), least=0),
+            local_rank=_count(environ, "LOCAL_RANK", 0, least=0),
             world=_count(environ, "WORLD_SIZE", len(hosts)),
             address=(environ.get("MASTER_ADDR", hosts[0]), _count(environ, "MASTER_PORT", 7777)),
             code=environ.get("SM_MODULE_DIR"),
+            checkpoints=_checkpoints(environ.get("SM_CHECKPOINT_DIR")),
+            channels={
+                name.removeprefix(_CHANNEL).lower(): Path(folder)
+                for name, folder in environ.items()
+                if name.startswith(_CHANNEL) and folder
+            },
         )
+
+
+def _checkpoints(named: str | None) -> Path | None:
+    """SageMaker's own folder is there only in jobs that keep checkpoints."""
+    if named:
+        return Path(named)
+    return _CHECKPOINTS if _CHECKPOINTS.is_dir() else None
 
 
 def _hosts(text: str) -> list[str]:
@@ -59,13 +90,6 @@ def _needed(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise TrainingError(f"{name} is not set: this script runs as a SageMaker training job does")
     return value
-
-
-def _folder(environ: Mapping[str, str], name: str) -> Path:
-    folder = Path(_needed(environ, name))
-    if not folder.is_dir():
-        raise TrainingError(f"{name}: {folder} is not a folder")
-    return folder
 
 
 def _count(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:

@@ -1,46 +1,90 @@
-"""The job's hyperparameters: from the command line, checked before any work begins."""
+"""The programs' hyperparameters: from the command line, checked before any work begins."""
 
 import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from training.backbones import NAMES as BACKBONES
 from training.errors import TrainingError
 
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+METHODS = ("head", "finetune")
+OBJECTIVES = ("validation:loss", "validation:accuracy")
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Hyperparameters of one job, with the defaults that were chosen on validation pictures.
+class Run:
+    """What every program is told.
 
-    run               name of the run; the model's version
-    backbone          one of `training.backbones.NAMES`
-    views             views of each training picture: the first as serving will see it, the others augmented
-    epochs            passes of the head over the features
-    batch_size        views per step over all hosts together
-    learning_rate     AdamW's highest, after the warm-up
-    weight_decay      AdamW's
-    label_smoothing   share of the target spread over all classes
-    seed              of the order, the augmentation and everything else that is drawn
-    max_bad_share     the job fails when a larger share of the files cannot be used
-    unknown_keep      share of known (validation) pictures that `confident` keeps
+    run_name   name of the run; the model's version. (Not `run`: torchrun takes `--run` for a short form of its own.)
+    seed       of the order, the augmentation and everything else that is drawn
     """
 
-    run: str = "run"
+    run_name: str = "run"
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Extraction(Run):
+    """Hyperparameters of the features.
+
+    backbone        one of `training.backbones.NAMES`
+    views           views of each training picture: the first as serving will see it, the others augmented
+    max_bad_share   the job fails when a larger share of the files cannot be used
+    """
+
     backbone: str = "efficientnet_lite0"
     views: int = 2
+    max_bad_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class Recipe(Run):
+    """Hyperparameters of what is learnt from them, with the defaults that were chosen on validation pictures.
+
+    epochs            passes over the training data: over the features, or over the pictures in fine-tuning
+    batch_size        views per step over all hosts together
+    learning_rate     AdamW's highest, after the warm-up; fine-tuning takes a share of it
+    weight_decay      AdamW's
+    label_smoothing   share of the target spread over all classes
+    """
+
     epochs: int = 30
     batch_size: int = 32
     learning_rate: float = 0.002
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
-    seed: int = 1
-    max_bad_share: float = 0.05
-    unknown_keep: float = 0.95
 
+
+@dataclass(frozen=True)
+class Parameters(Extraction, Recipe):
+    """Hyperparameters of the training job: those of `Extraction` and `Recipe`, and two more.
+
+    unknown_keep   share of known (validation) pictures that `confident` keeps
+    method         head: the last layer on frozen features; finetune: then the whole network on the pictures
+    """
+
+    unknown_keep: float = 0.95
+    method: str = "head"
+
+
+@dataclass(frozen=True)
+class Search(Recipe):
+    """Hyperparameters of a search for hyperparameters: those of `Recipe`, which hold where no range is given.
+
+    trials      how many are run, one after the other
+    objective   what is to be low (validation:loss) or high (validation:accuracy)
+    ranges      what is searched, as JSON: see `training.ranges`
+    """
+
+    trials: int = 12
+    objective: str = "validation:loss"
+    ranges: str = ""
+
+
+Kind = TypeVar("Kind", bound=Run)
 
 # name -> (what is allowed, said to a person; the test)
 _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -53,7 +97,15 @@ _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "seed": ("from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "max_bad_share": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "unknown_keep": ("above 0, at most 1", lambda value: 0 < value <= 1),
+    "trials": ("from 1 to 1000", lambda value: 1 <= value <= 1000),
 }
+_CHOICES = {"backbone": BACKBONES, "method": METHODS, "objective": OBJECTIVES}
+
+
+def problem(name: str, value: float) -> str | None:
+    """What is wrong with this value of a number, in words; None when it may be used."""
+    allowed, holds = _CHECKS[name]
+    return None if holds(value) else f"{name} {value} is not {allowed}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,18 +114,28 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Parameters:
-    """Hyperparameters from `--name value` pairs. Raises TrainingError naming what is unknown or out of range."""
-    parser = _Parser(prog="train.py", description=Parameters.__doc__, allow_abbrev=False)
-    for field in fields(Parameters):
+    """Those of the training job, as `parse_as`."""
+    return parse_as(Parameters, arguments, "train.py")
+
+
+def parse_as(kind: type[Kind], arguments: Sequence[str], program: str) -> Kind:
+    """Hyperparameters from `--name value` pairs; `program` is the script's name, for its help.
+
+    Raises TrainingError naming what is unknown or out of range.
+    """
+    parser = _Parser(prog=program, description=kind.__doc__, allow_abbrev=False)
+    for field in fields(kind):
         parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
     values = vars(parser.parse_args(arguments))
-    if values["backbone"] not in BACKBONES:
-        raise TrainingError(f"hyperparameters: backbone {values['backbone']!r} is none of {', '.join(BACKBONES)}")
-    if not RUN_NAME.fullmatch(values["run"]) or len(values["run"]) > 63:
+    for name, choices in _CHOICES.items():
+        if name in values and values[name] not in choices:
+            raise TrainingError(f"hyperparameters: {name} {values[name]!r} is none of {', '.join(choices)}")
+    if not RUN_NAME.fullmatch(values["run_name"]) or len(values["run_name"]) > 63:
         raise TrainingError(
-            f"hyperparameters: run {values['run']!r} is not a name of letters, digits and inner hyphens"
+            f"hyperparameters: run_name {values['run_name']!r} is not a name of letters, digits and inner hyphens"
         )
-    for name, (allowed, holds) in _CHECKS.items():
-        if not holds(values[name]):
-            raise TrainingError(f"hyperparameters: {name} {values[name]} is not {allowed}")
-    return Parameters(**values)
+    for name, value in values.items():
+        wrong = problem(name, value) if name in _CHECKS else None
+        if wrong:
+            raise TrainingError(f"hyperparameters: {wrong}")
+    return kind(**values)

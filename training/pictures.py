@@ -67,9 +67,7 @@ def read(picture: Picture, preprocess: Preprocess) -> Reading:
     try:
         size = picture.path.stat().st_size
         if size > MAX_BYTES:
-            return Reading(
-                _digest_of_large(picture), kind="huge", reason=f"{size} bytes; at most {MAX_BYTES} are taken"
-            )
+            return Reading(sha256_of(picture), kind="huge", reason=f"{size} bytes; at most {MAX_BYTES} are taken")
         data = picture.path.read_bytes()
     except OSError as error:
         return Reading("", kind="unreadable", reason=error.strerror or type(error).__name__)
@@ -92,8 +90,13 @@ def views(picture: Picture, pixels: Pixels, preprocess: Preprocess, count: int, 
 
     What is drawn depends on the seed, the picture's name and the view's number alone, never on the order of work.
     """
-    drawn = [_augmented(pixels, preprocess, _chance(f"{seed}/{picture.name}/{n}")) for n in range(1, count)]
+    drawn = [augmented(picture, pixels, preprocess, number, seed) for number in range(1, count)]
     return np.stack([preprocess.to_input(pixels), *drawn])
+
+
+def augmented(picture: Picture, pixels: Pixels, preprocess: Preprocess, number: int, seed: int) -> Pixels:
+    """The augmented view `number` (from 1) of a picture, uint8 [size, size, 3]; drawn as `views` says."""
+    return _augmented(pixels, preprocess, _chance(f"{seed}/{picture.name}/{number}"))
 
 
 def thumbnail(picture: Picture, preprocess: Preprocess) -> Thumbnail | None:
@@ -156,6 +159,7 @@ def _oddities(picture: Picture, data: bytes) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _digest_of_large(picture: Picture) -> str:
+def sha256_of(picture: Picture) -> str:
+    """The SHA-256 of the file's bytes, without holding them all. Raises OSError."""
     with picture.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,20 +19,24 @@ _CODE_URI = re.compile(r"/([0-9a-f]{64})/[^/]*$")
 def provenance(
     parameters: Parameters, data_version: str, code_uri: str | None, backbone: Backbone
 ) -> ProvenanceFigures:
-    """Data version, code version, parameters, libraries and the time (UTC).
-
-    code_uri: where SageMaker took the code from. The stack publishes it under the hash of its content; code from
-    elsewhere gets the hash of the files that are running.
-    """
-    published = _CODE_URI.search(code_uri or "")
+    """Data version, code version, parameters, libraries and the time (UTC). code_uri: see `code_version`."""
     return {
         "data_version": data_version,
-        "code_sha256": published[1] if published else _running_code_sha256(),
+        "code_sha256": code_version(code_uri),
         "backbone_sha256": backbone.weights_sha256,
         "parameters": asdict(parameters),
         "libraries": {"python": platform.python_version(), **_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code_version(code_uri: str | None) -> str:
+    """One hash of the code. code_uri: where SageMaker took it from.
+
+    The stack publishes it under the hash of its content; code from elsewhere gets the hash of the files that run.
+    """
+    published = _CODE_URI.search(code_uri or "")
+    return published[1] if published else _running_code_sha256()
 
 
 def _versions() -> dict[str, str]:

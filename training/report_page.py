@@ -4,44 +4,31 @@ Its size is bounded whatever the data holds (MAX_PAGE_BYTES): names are shortene
 where; report.json has everything.
 """
 
-import base64
 from collections.abc import Mapping
 
-from training import report_sections
+from training import report_headline, report_incumbent, report_sections, report_timing, report_tuning
+from training.evaluation_shape import Report
 from training.pictures import Thumbnail
-from training.report_html import Html, join, shortened, tag
-from training.report_parts import NAME_LENGTH, Names, facts, shown
-from training.report_shape import MistakeFigures, Report, SplitFigures
+from training.report_html import Html, join, tag
+from training.report_parts import Names, facts, moment
 from training.report_style import STYLE
 
-MAX_PAGE_BYTES = 3_000_000
+MAX_PAGE_BYTES = 4_000_000
 # What the page says of itself, should any name ever get past the escaping: nothing is loaded, nothing is run.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(report: Report, thumbnails: Mapping[str, Thumbnail]) -> str:
-    """The whole page. `thumbnails` are the mistakes' pictures by file name; one that lacks is said to lack."""
-    split = shown(report)
-    names = Names(report["data"]["classes"])
-    sections = {
-        "Accuracy": _headline(report, split),
-        "Mistakes": _mistakes(report, split, names, thumbnails),
-        "Classes": report_sections.classes(split, names),
-        "Confusion": report_sections.confusion(split, names),
-        "Calibration": report_sections.calibration(split),
-        "Training": report_sections.training(report),
-        "Data": report_sections.data(report),
-        "Timing": report_sections.timing(report),
-        "Provenance": report_sections.provenance(report),
-    }
-    links = [tag("li", tag("a", name, href=f"#{name.lower()}")) for name in sections]
+    """The whole page. `thumbnails` are the shown pictures by file name; one that lacks is said to lack."""
+    sections = _sections(report, thumbnails)
+    links = [tag("li", tag("a", name, href=f"#{_anchor(name)}")) for name in sections]
     body = [
         tag(
             "section",
-            tag("h2", name, id=f"h-{name.lower()}"),
+            tag("h2", name, id=f"h-{_anchor(name)}"),
             content,
-            id=name.lower(),
-            aria_labelledby=f"h-{name.lower()}",
+            id=_anchor(name),
+            aria_labelledby=f"h-{_anchor(name)}",
         )
         for name, content in sections.items()
     ]
@@ -51,7 +38,7 @@ def page(report: Report, thumbnails: Mapping[str, Thumbnail]) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="robots", content="noindex"),
-        tag("title", f"{report['version']}: training report"),
+        tag("title", f"{report['run']}: evaluation"),
         tag("style", STYLE),
     )
     whole = tag(
@@ -63,81 +50,40 @@ def page(report: Report, thumbnails: Mapping[str, Thumbnail]) -> str:
     return f"<!doctype html>\n{tag('html', head, whole, lang='en')}\n"
 
 
-def _title(report: Report) -> Html:
-    made = report["provenance"]
-    named = {
-        "Backbone": str(made["parameters"].get("backbone", "")),
-        "Data version": tag("code", made["data_version"]),
-        "Code version": tag("code", made["code_sha256"]),
-        "Made": made["created"],
+def _sections(report: Report, thumbnails: Mapping[str, Thumbnail]) -> dict[str, Html]:
+    """By name, in the order of the page; those that the run has nothing for are left out."""
+    split, incumbent, training = report["figures"], report["incumbent"], report["training"]
+    removed = incumbent["classes_removed"] if incumbent else ()
+    names = Names([*report["model"]["classes"], *removed])
+    own = names.all()[: len(report["model"]["classes"])]
+    sections = {"Accuracy": report_headline.headline(report)}
+    if incumbent:
+        sections["Model in service"] = report_incumbent.incumbent(incumbent, names, thumbnails)
+    sections |= {
+        "Mistakes": report_headline.mistakes(split, report["model"]["threshold"], names, thumbnails),
+        "Classes": report_sections.classes(split, names),
+        "Confusion": report_sections.confusion(split, names, own),
+        "Calibration": report_sections.calibration(split),
     }
-    return join([tag("h1", f"Training report: {report['version']}"), facts(named)])
+    if report["tuning"]:
+        sections["Tuning"] = report_tuning.tuning(report["tuning"])
+    if training:
+        sections["Training"] = report_sections.training(training)
+    sections["Data"] = report_sections.data(report)
+    sections["Time and cost"] = report_timing.timing(report)
+    sections["Provenance"] = report_sections.provenance(report)
+    return sections
 
 
-def _headline(report: Report, split: SplitFigures) -> Html:
-    low, high = split["accuracy_interval"]
-    right = split["pictures"] - split["wrong"]
-    cards = [
-        (
-            "Accuracy",
-            f"{split['accuracy']:.1%}",
-            f"{right} of {split['pictures']} right; 95% interval {low:.1%} to {high:.1%}",
-        ),
-        ("Top-5 accuracy", f"{split['top5']:.1%}", "the truth is among the five likeliest answers"),
-        (
-            "Calibration error",
-            f"{split['calibration_error']:.3f}",
-            "mean gap between probability and accuracy; 0 is best",
-        ),
-        (
-            "Confident",
-            f"{split['confident']:.1%}",
-            f"of answers have a probability of {report['threshold']:.3f} or more",
-        ),
-    ]
-    if report["test"]:
-        told = tag(
-            "p", f"Measured on the test split, {split['pictures']} pictures that no choice in training has seen."
-        )
-    else:
-        told = tag(
-            "p",
-            tag("strong", "There is no usable test picture, so this page shows the validation split"),
-            f" ({split['pictures']} pictures). The epoch, the temperature and the threshold were chosen on these very "
-            "pictures: expect the figures to flatter the model.",
-            class_="warning",
-        )
-    shown_cards = [
-        tag("div", tag("dt", name), tag("dd", value, class_="value"), tag("dd", note, class_="soft"))
-        for name, value, note in cards
-    ]
-    return join([told, tag("dl", *shown_cards, class_="cards")])
+def _title(report: Report) -> Html:
+    split, training = report["figures"], report["training"]
+    named: dict[str, str] = {"Backbone": report["model"]["backbone"]}
+    if training:
+        used = " and ".join(f"{count} {name}" for name, count in training["data"]["pictures"].items())
+        named["Trained"] = f"{moment(training['provenance']['created'])}, on {used} pictures"
+    named["Evaluated"] = f"{moment(report['created'])}, on {split['pictures']} pictures of the {report['split']} split"
+    return join([tag("h1", f"Evaluation of {report['run']}"), facts(named)])
 
 
-def _mistakes(report: Report, split: SplitFigures, names: Names, thumbnails: Mapping[str, Thumbnail]) -> Html:
-    listed = split["mistakes"]
-    if not listed:
-        return tag("p", f"None: all {split['pictures']} pictures were told right.")
-    which = "All of them" if len(listed) == split["wrong"] else f"The {len(listed)} surest of {split['wrong']}"
-    told = tag(
-        "p", f"{which}, the surest first. A mistake at the top is either a weakness of the model or a wrong label."
-    )
-    items = [tag("li", _photo(one, names, thumbnails.get(one["file"]), report["threshold"])) for one in listed]
-    return join([told, tag("ul", *items, class_="photos", role="list")])
-
-
-def _photo(one: MistakeFigures, names: Names, small: Thumbnail | None, threshold: float) -> Html:
-    truth, answer = names[one["truth"]], names[one["answer"]]
-    picture = tag("div", "The picture could not be read again.", class_="none")
-    if small:
-        data = "data:image/jpeg;base64," + base64.b64encode(small.jpeg).decode("ascii")
-        alt = f"Picture of {truth}, taken for {answer}"
-        picture = tag("img", src=data, alt=alt, width=small.width, height=small.height)
-    sure = " (confident)" if one["probability"] >= threshold else ""
-    caption = tag(
-        "figcaption",
-        tag("span", "Is ", tag("strong", truth)),
-        tag("span", "Answer ", tag("strong", answer, class_="wrong"), f", {one['probability']:.1%}{sure}"),
-        tag("span", shortened(one["file"].rpartition("/")[2], NAME_LENGTH), class_="file"),
-    )
-    return tag("figure", picture, caption)
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")

@@ -4,15 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from training.data import display_name
 from training.report_html import Html, join, shortened, tag
-from training.report_shape import Report, SplitFigures
 
 NAME_LENGTH = 60  # characters of a class's or file's name
 NONE = "\N{EN DASH}"  # in the place of a figure that there is not
-
-
-def shown(report: Report) -> SplitFigures:
-    """The split that the page shows: test, or validation where there is no test picture."""
-    return report["test"] or report["validation"]
 
 
 class Names:
@@ -36,14 +30,24 @@ def cut(count: int, most: int) -> str:
     return f"; the first {most} of them, report.json has all" if count > most else ""
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def percent(share: float | None) -> str:
     """A share for a table."""
     return NONE if share is None else f"{share:.1%}"
+
+
+def moment(time: str) -> str:
+    """A time of ISO 8601 for people, to the minute: `2026-01-02 03:04 UTC`; as it is where it is none in UTC."""
+    return f"{time[:10]} {time[11:16]} UTC" if time.endswith("+00:00") else shortened(time, NAME_LENGTH)
+
+
+def points(difference: float) -> str:
+    """A difference of two shares, in percentage points with its sign."""
+    return f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def facts(named: Mapping[str, str]) -> Html:
@@ -55,6 +59,11 @@ def facts(named: Mapping[str, str]) -> Html:
 def folded(summary: str, content: Html) -> Html:
     """What is there for who wants it; on paper it is open."""
     return tag("details", tag("summary", summary), content)
+
+
+def warning(*content: str) -> Html:
+    """What the reader must not overlook."""
+    return tag("p", *content, class_="warning")
 
 
 def scrolled(name: str, content: Html) -> Html:

@@ -1,9 +1,26 @@
 """The sections of report.html below the headline and the photographs."""
 
+from collections.abc import Mapping, Sequence
+
+from training.evaluation import interval
+from training.evaluation_shape import Report
+from training.record import TrainingRecord
 from training.report_html import Html, join, shortened, tag
-from training.report_parts import NAME_LENGTH, NONE, Names, counted, cut, facts, folded, percent, scrolled, table
+from training.report_parts import (
+    NAME_LENGTH,
+    NONE,
+    Names,
+    counted,
+    cut,
+    facts,
+    folded,
+    percent,
+    scrolled,
+    table,
+    warning,
+)
 from training.report_plots import Line, heat_map, line_chart, reliability_diagram, share_bar, thinned
-from training.report_shape import Report, SplitFigures
+from training.report_shape import BadFileFigures, SplitFigures
 
 MOST_CLASSES = 500  # rows of the table of classes
 MOST_CONFUSIONS = 20
@@ -27,17 +44,18 @@ def classes(split: SplitFigures, names: Names) -> Html:
                 str(one["right"]),
                 percent(share),
                 Html() if share is None else share_bar(share),
+                NONE if share is None else "{:.0%} to {:.0%}".format(*interval(one["right"], one["pictures"])),
                 f"{names[other['folder']]} ({other['pictures']})" if other else NONE,
             ]
         )
-    heads = ["Class", "#Pictures", "#Right", "#Accuracy", "", "Most often taken for"]
+    heads = ["Class", "#Pictures", "#Right", "#Accuracy", "", "#95% interval", "Most often taken for"]
     caption = f"{len(found)} classes, the worst first" + cut(len(found), MOST_CLASSES)
     return table(caption, heads, rows)
 
 
-def confusion(split: SplitFigures, names: Names) -> Html:
-    """Which class was taken for which: drawn, and the most frequent as a table."""
-    drawing, left_out = heat_map(split, names.all())
+def confusion(split: SplitFigures, names: Names, own: Sequence[str]) -> Html:
+    """Which class was taken for which: drawn, and the most frequent as a table. `own`: the names of all classes."""
+    drawing, left_out = heat_map(split, own)
     folders = list(split["per_class"])
     pairs = sorted(
         (
@@ -85,10 +103,12 @@ def calibration(split: SplitFigures) -> Html:
     return join([tag("p", told), drawing, folded("Figures by bin", figures)])
 
 
-def training(report: Report) -> Html:
+def training(record: TrainingRecord) -> Html:
     """Loss and accuracy by epoch."""
-    history = report["history"]
-    best = next(one for one in history if one["number"] == report["metrics"]["epoch"])
+    history = record["history"]
+    best = next((one for one in history if one["number"] == record["metrics"].get("epoch")), None)
+    if best is None:
+        return tag("p", "training.json does not tell the epochs of the model that ships.")
     xs = [one["number"] for one in history]
     loss = [
         Line("training", "first", [one["train_loss"] for one in history]),
@@ -118,64 +138,76 @@ def training(report: Report) -> Html:
         f"; {len(kept)} of {len(history)}, evenly spread" if len(kept) < len(history) else ""
     )
     return join(
-        [tag("p", told), tag("div", *parts, class_="charts"), folded("Figures by epoch", table(caption, heads, rows))]
+        [
+            tag("p", told),
+            tag("div", *parts, class_="charts even"),
+            folded("Figures by epoch", table(caption, heads, rows)),
+        ]
     )
 
 
 def data(report: Report) -> Html:
-    """What became of the files."""
-    data = report["data"]
-    used = ", ".join(f"{count} {split}" for split, count in data["pictures"].items())
-    parts = [
-        tag(
-            "p", f"{len(data['classes'])} classes; pictures used: {used}. {data['bad_share']:.1%} of the files are bad."
-        )
-    ]
-    bad = data["bad_files"]
-    parts.append(tag("h3", "Files that were not used"))
-    if bad:
-        rows = [[_file(one["name"]), one["kind"], shortened(one["reason"], TEXT_LENGTH)] for one in bad[:MOST_FILES]]
-        parts.append(table(counted(len(bad), "file") + cut(len(bad), MOST_FILES), ["File", "Kind", "Reason"], rows))
-    else:
-        parts.append(tag("p", "None: every file is a good picture."))
-    odd = [(name, note) for name, notes in data["notes"].items() for note in notes]
-    odd += [(name, "left aside, it is no picture of a class") for name in data["ignored"]]
-    if odd:
-        rows = [[_file(name), shortened(note, TEXT_LENGTH)] for name, note in odd[:MOST_FILES]]
-        caption = counted(len(odd), "note") + cut(len(odd), MOST_FILES)
-        parts.append(folded(f"{counted(len(odd), 'note')} on other files", table(caption, ["File", "Note"], rows)))
+    """What became of the files: those of this evaluation, and those of training."""
+    found, split = report["data"], report["split"]
+    used = (
+        f"{report['figures']['pictures']} of {counted(found['files'], 'file')} of the {split} split are good pictures."
+    )
+    parts = [tag("p", f"{len(report['model']['classes'])} classes. {used}")]
+    empty = [name for name, one in report["figures"]["per_class"].items() if not one["pictures"]]
+    if empty:
+        few = ", ".join(shortened(name, NAME_LENGTH) for name in empty[:5]) + (" and others" if len(empty) > 5 else "")
+        lacking = f"{counted(len(empty), 'class', 'classes')} without a picture to measure"
+        parts.append(warning(f"{lacking}: {few}. The figures say nothing about them."))
+    parts += _files("Files of this evaluation", found["bad_files"], found["notes"], found["ignored"])
+    if record := report["training"]:
+        theirs = record["data"]
+        counts = ", ".join(f"{count} {split}" for split, count in theirs["pictures"].items())
+        parts.append(tag("h3", "Training"))
+        parts.append(tag("p", f"Pictures used: {counts}. {theirs['bad_share']:.1%} of the files are bad."))
+        parts += _files("Files of training", theirs["bad_files"], theirs["notes"], theirs["ignored"])
     return join(parts)
 
 
-def timing(report: Report) -> Html:
-    """Where the time went."""
-    stages = report["timings_seconds"]
-    total = sum(stages.values())
-    rows: list[list[str]] = [
-        [name, f"{seconds:.2f}", f"{seconds / (total or 1):.0%}", share_bar(seconds / (total or 1))]
-        for name, seconds in stages.items()
-    ]
-    rows.append(["all", f"{total:.2f}", "", Html()])
-    caption = f"On {counted(report['hosts'], 'host')}; rank 0 held at most {report['peak_memory_mb']:.0f} MB"
-    return table(caption, ["Stage", "#Seconds", "#Share", ""], rows)
+def _files(
+    title: str, bad: Sequence[BadFileFigures], notes: Mapping[str, Sequence[str]], ignored: Sequence[str]
+) -> list[Html]:
+    parts = []
+    if bad:
+        rows = [[_file(one["name"]), one["kind"], shortened(one["reason"], TEXT_LENGTH)] for one in bad[:MOST_FILES]]
+        caption = f"{title}: {counted(len(bad), 'file')} could not be used" + cut(len(bad), MOST_FILES)
+        parts.append(table(caption, ["File", "Kind", "Reason"], rows))
+    odd = [(name, note) for name, found in notes.items() for note in found]
+    odd += [(name, "left aside, it is no picture of a class") for name in ignored]
+    if odd:
+        rows = [[_file(name), shortened(note, TEXT_LENGTH)] for name, note in odd[:MOST_FILES]]
+        caption = f"{title}: {counted(len(odd), 'note')}" + cut(len(odd), MOST_FILES)
+        parts.append(folded(caption, table(caption, ["File", "Note"], rows)))
+    return parts
 
 
 def provenance(report: Report) -> Html:
     """What the model was made from, and whether what was exported is what was trained."""
-    made, export = report["provenance"], report["export"]
-    parameters = [[name, str(value)] for name, value in made["parameters"].items()]
+    named = {
+        "Model's version": report["model"]["version"],
+        "Temperature": f"{report['model']['temperature']:.4f}",
+        "Threshold": f"{report['model']['threshold']:.6f}",
+        "Evaluated pictures": tag("code", report["data"]["version"]),
+    }
+    record = report["training"]
+    if record is None:
+        return facts(named)
+    made, export = record["provenance"], record["export"]
+    named["Training data"] = tag("code", made["data_version"])
+    named["Code"] = tag("code", made["code_sha256"])
+    named["Backbone's weights"] = tag("code", made["backbone_sha256"])
+    parameters = [[name, shortened(str(value), TEXT_LENGTH)] for name, value in made["parameters"].items()]
     libraries = [[name, found] for name, found in made["libraries"].items()]
     told = (
         f"The exported model was compared with torch on {export['pictures']} validation pictures: "
         f"{export['label_agreement']:.1%} the same answers, probabilities at most {export['probability_gap']:.1g} "
-        f"apart. In the precision that serves: {export['served_label_agreement']:.1%} and "
+        f"apart. In the precision that OpenVINO takes by itself: {export['served_label_agreement']:.1%} and "
         f"{export['served_probability_gap']:.1g}."
     )
-    named = {
-        "Temperature": f"{report['temperature']:.4f}",
-        "Threshold": f"{report['threshold']:.6f}",
-        "Backbone's weights": tag("code", made["backbone_sha256"]),
-    }
     tables = [table("Parameters", ["Name", "Value"], parameters), table("Libraries", ["Name", "Version"], libraries)]
     return join([tag("p", told), facts(named), tag("div", *tables, class_="charts")])
 

@@ -1,6 +1,7 @@
-"""The shape of report.json. Shares and probabilities lie in 0..1, losses are means per picture, times are seconds.
+"""The shapes of what training.json and report.json are made of (whole: `training.record`, `training.evaluation_shape`).
 
-Classes go by the names of their folders, files by their paths within the data set.
+Shares and probabilities lie in 0..1, losses are means per picture in nats, times are seconds. Classes go by the names
+of their folders, files by their paths within the data set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,11 @@ class SplitFigures(TypedDict):
     """How good the model is on one split.
 
     accuracy_interval   where the accuracy on endlessly many such pictures lies, 95 % sure (Wilson)
+    top5                share whose class is among the `top_k` likeliest answers; `top_k` is 5, or one less than there
+                        are classes where those are no more than five
+    log_loss            mean of -ln(probability of the true class)
     confident           share of the answers at or above the threshold
+    confident_accuracy  accuracy of those; null where there are none
     confusion           [true class][answered class] in the order of `data.classes`: pictures
     reliability         15 equal bins of probability, the lowest first
     mistakes            of the `wrong` pictures those with the surest answers, the surest first, at most 24
@@ -56,9 +61,12 @@ class SplitFigures(TypedDict):
     wrong: int
     accuracy: float
     accuracy_interval: tuple[float, float]
+    top_k: int
     top5: float
+    log_loss: float
     calibration_error: float
     confident: float
+    confident_accuracy: float | None
     per_class: Mapping[str, ClassFigures]
     confusion: Sequence[Sequence[int]]
     reliability: Sequence[BinFigures]
@@ -113,27 +121,3 @@ class ProvenanceFigures(TypedDict):
     parameters: Mapping[str, Any]
     libraries: Mapping[str, str]
     created: str
-
-
-class Report(TypedDict):
-    """report.json.
-
-    version     the run's name
-    metrics     the shipped model's metrics by name, null where unmeasured, and its `epoch`
-    test        null when the data has no usable test picture; report.html shows validation then, else test
-    timings_seconds   by stage, without the writing of this report
-    """
-
-    version: str
-    metrics: Mapping[str, float | None]
-    provenance: ProvenanceFigures
-    temperature: float
-    threshold: float
-    data: DataFigures
-    history: Sequence[EpochFigures]
-    validation: SplitFigures
-    test: SplitFigures | None
-    export: ExportFigures
-    hosts: int
-    timings_seconds: Mapping[str, float]
-    peak_memory_mb: float

@@ -24,7 +24,7 @@ nav a{display:inline-block;padding:.25rem 0}
 code{font-size:.875em;overflow-wrap:anywhere}
 dl{margin:0}dd{margin:0}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}.facts dt{color:var(--soft)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.75rem;margin:1.25rem 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:.75rem;margin:1.25rem 0}
 .cards>div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem 1rem}
 .cards dt{color:var(--soft)}.cards .value{font-size:1.8rem;line-height:1.3;font-weight:650}
 .cards .soft{font-size:.875rem}
@@ -33,8 +33,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 caption{text-align:left;padding-bottom:.25rem}
 th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600}tbody th{font-weight:400}
-th.number,td.number{text-align:right}
-tbody th,td.name{min-width:7rem;overflow-wrap:anywhere}
+th.number,td.number{text-align:right}td.number{white-space:nowrap}
+tbody th{min-width:8rem;overflow-wrap:anywhere}
 .photos{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:1rem;list-style:none;padding:0}
 figure{margin:0}.photos img,.photos .none{display:block;width:100%;height:10.5rem;object-fit:contain;
 background:var(--card);border-radius:.4rem}
@@ -42,7 +42,9 @@ background:var(--card);border-radius:.4rem}
 figcaption{font-size:.875rem;line-height:1.4;padding-top:.35rem;overflow-wrap:anywhere}
 figcaption span{display:block}figcaption .file{color:var(--soft);font-size:.8rem}
 .wrong{color:var(--bad)}
-.charts{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:.5rem 0}
+.charts{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:.5rem 0;align-items:flex-start}
+.even{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(16rem,100%),1fr))}
+.even .chart{width:100%;max-width:27rem}
 .chart{max-width:100%;height:auto;display:block}.chart.whole{max-width:none}
 .chart text{fill:var(--text);font-family:inherit}.chart text.soft{fill:var(--soft)}.chart text.on{fill:var(--on)}
 .grid{stroke:var(--line);fill:none}.sheet{fill:var(--card)}
@@ -50,8 +52,12 @@ figcaption span{display:block}figcaption .file{color:var(--soft);font-size:.8rem
 .dot{fill:var(--back);stroke-width:2}.best{stroke:var(--soft);stroke-dasharray:2 3}
 .bar{fill:var(--good);fill-opacity:.75}.count{fill:var(--count)}.gap{stroke:var(--bad);stroke-width:2}
 .diagonal{stroke:var(--soft);stroke-dasharray:5 4;fill:none}
+.trial{fill:var(--good);fill-opacity:.8}.trial.stopped{fill:var(--back);stroke:var(--good);stroke-width:2}
+.cross{stroke:var(--bad);stroke-width:2;fill:none}.ring{fill:none;stroke:var(--text);stroke-width:2}
+.whisker{stroke-width:2;fill:none}.dot.first{stroke:var(--good)}.dot.second{stroke:var(--bad)}
+.interval{display:block;width:100%;height:.7rem;margin:.2rem 0 .35rem}.mark{fill:var(--text)}
 .hit{fill:var(--good)}.miss{fill:var(--bad)}
-.share{width:6rem;height:.6rem;background:var(--card)}
+.share{width:6rem;height:.6rem;background:var(--card)}.share.long{width:14rem}
 summary{cursor:pointer;padding:.35rem 0;color:var(--good)}
 @media (max-width:30rem){body{padding:1rem .75rem 3rem}.facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
 .photos,.cards{grid-template-columns:repeat(2,minmax(0,1fr))}.photos img,.photos .none{height:9rem}

@@ -63,8 +63,17 @@ def publish(bundle: Path, bucket: str) -> dict[str, str]:
     archive = pack(bundle)
     sha256 = hashlib.sha256(archive).hexdigest()
     key = f"code/{sha256}/source.tar.gz"
-    if not _exists(bucket, key):
-        _s3().put_object(Bucket=bucket, Key=key, Body=gzip.compress(archive, mtime=0), ContentType="application/gzip")
+    try:
+        _s3().put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=gzip.compress(archive, mtime=0),
+            ContentType="application/gzip",
+            IfNoneMatch="*",  # looking first would need the rights to read and to list
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":  # it is there, and one key is one content
+            raise
     return {"CodeUri": f"s3://{bucket}/{key}", "CodeSha256": sha256}
 
 
@@ -81,16 +90,6 @@ def pack(bundle: Path) -> bytes:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
-
-
-def _exists(bucket: str, key: str) -> bool:
-    try:
-        _s3().head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "403", "NoSuchKey"):
-            return False
-        raise
-    return True
 
 
 def _send(url: str, answer: dict[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """First state of the pipeline: everything that can be known to be wrong is refused before money is spent.
 
-`{"input", "execution", "started"}` from the state machine -> the run's plan: names, data, code, hyperparameters, sizes.
+`{"input", "execution", "started"}` from the state machine -> the run's plan (`kennel.plan`).
 Raises InvalidRun with every problem found, one a line, each naming its field.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -13,18 +14,13 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from kennel import contracts, dataset, naming, s3uri
+from kennel import contracts, dataset, naming, plan, s3uri
 from kennel.errors import InvalidRun, SettingsError
 from kennel.settings import ValidateRunSettings, validate_run_settings
 
 logger = Logger()
 
-_IMAGE_TAG = 16  # characters of the code's sha256
-# What the training script takes besides the run's name: the rest of `features` and `train` is for SageMaker.
-_HYPERPARAMETERS = (
-    *("backbone", "views", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
-    *("seed", "max_bad_share"),
-)
+_TAG_VALUE = re.compile(r"[\w .:/=+@-]{1,256}")
 
 
 @cache
@@ -36,16 +32,23 @@ def _s3() -> Any:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Turn a pipeline input into a plan, or raise InvalidRun."""
     settings = validate_run_settings()
+    if not _TAG_VALUE.fullmatch(event["execution"]):
+        raise InvalidRun(["the execution's name: may hold letters, digits and _ . : / = + - @ only: it becomes a tag"])
     asked = _parse(event["input"], settings)
     run = naming.run_name(asked[""]["run"], event["execution"], event["started"])
-    asked["features"]["pretrained"] = _weights_folder(asked["features"], settings)
+    weights = _weights(asked["features"], settings)
     found = _inspect(_folder("data", asked[""]["data"] or f"s3://{settings.data_bucket}/dogImages/", settings))
-    plan = _plan(run, asked, found, settings)
+    made = plan.plan(plan.Run(run, event["execution"], event["started"]), asked, found, weights, settings)
     logger.info("validated", extra={"run": run, "pictures": found.pictures, "classes": found.classes})
-    return plan
+    return made
 
 
 def _parse(run_input: object, settings: ValidateRunSettings) -> dict[str, dict[str, Any]]:
+    if len(settings.stack_name) > naming.MAX_STACK:
+        raise SettingsError(
+            f"the stack's name, {settings.stack_name}, has more than {naming.MAX_STACK} characters: names in SageMaker "
+            "begin with it; deploy the stack under a shorter one"
+        )
     try:
         contracts.parse_run({}, settings.defaults)
     except InvalidRun as error:  # the stack's fault, not the caller's
@@ -64,8 +67,8 @@ def _folder(field: str, uri: str, settings: ValidateRunSettings) -> s3uri.S3Uri:
     return folder
 
 
-def _weights_folder(features: Mapping[str, Any], settings: ValidateRunSettings) -> str | None:
-    """Where the backbone's weights lie, checked to be there; None when they come with a package."""
+def _weights(features: Mapping[str, Any], settings: ValidateRunSettings) -> plan.Weights | None:
+    """The backbone's weights, checked to be there; None when they come with a package."""
     backbone, given = features["backbone"], features["pretrained"]
     if given is None:
         if backbone in contracts.PACKAGED_BACKBONES:
@@ -74,9 +77,10 @@ def _weights_folder(features: Mapping[str, Any], settings: ValidateRunSettings) 
     folder = _folder("features.pretrained", given, settings)
     wanted = [f"{folder.key}{backbone}{suffix}" for suffix in (".safetensors", ".pth")]
     found = _s3().list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}{backbone}.").get("Contents", [])
-    if not any(item["Key"] in wanted for item in found):
+    etags = [item["ETag"] for item in found if item["Key"] in wanted]
+    if not etags:
         raise InvalidRun([f"features.pretrained: {folder} has neither {backbone}.safetensors nor {backbone}.pth"])
-    return str(folder)
+    return plan.Weights(folder, " ".join(etags))
 
 
 def _inspect(folder: s3uri.S3Uri) -> dataset.Dataset:
@@ -87,28 +91,3 @@ def _inspect(folder: s3uri.S3Uri) -> dataset.Dataset:
         if code in ("NoSuchBucket", "AccessDenied", "403"):
             raise InvalidRun([f"data: {folder} cannot be read: {code}"]) from error
         raise
-
-
-def _plan(
-    run: str, asked: Mapping[str, dict[str, Any]], found: dataset.Dataset, settings: ValidateRunSettings
-) -> dict[str, Any]:
-    features, train = asked["features"], asked["train"]
-    parameters = {"run": run, **{name: {**features, **train}[name] for name in _HYPERPARAMETERS}}
-    resource = naming.run_resource(settings.stack_name, run)
-    return {
-        "run": run,
-        "names": {"job": resource, "model": resource, "endpoint_config": resource, "endpoint": settings.endpoint_name},
-        "data": {
-            "uri": str(found.folder),
-            "pictures": found.pictures,
-            "classes": found.classes,
-            "smoke_picture": str(found.smoke_picture),
-        },
-        "code": {"uri": settings.code_uri, "sha256": settings.code_sha256},
-        "image_uri": f"{settings.serving_repository_uri}:{settings.code_sha256[:_IMAGE_TAG]}",
-        "hyperparameters": {name: str(value) for name, value in parameters.items()},
-        "features": features,
-        "train": train,
-        "endpoint": asked["endpoint"],
-        "output_uri": f"s3://{settings.artifact_bucket}/runs/{run}/",
-    }

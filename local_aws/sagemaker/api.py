@@ -10,8 +10,11 @@ from local_aws.errors import Response
 from local_aws.sagemaker.common import Tags
 from local_aws.sagemaker.endpoints import Endpoints
 from local_aws.sagemaker.jobs import TrainingJobs
+from local_aws.sagemaker.packages import ModelPackages
+from local_aws.sagemaker.registry import ModelPackageGroups
 from local_aws.sagemaker.resources import EndpointConfigs, Models
 from local_aws.sagemaker.runtime import Runtime
+from local_aws.sagemaker.transform import TransformJobs
 from local_aws.sagemaker.tuning import TuningJobs
 from local_aws.settings import Paths
 from local_aws.store import Store
@@ -25,10 +28,13 @@ class SageMaker:
         self.tags = Tags(self.store)
         self.jobs = TrainingJobs(self.store, self.tags, paths.jobs)
         self.tuning = TuningJobs(self.store, self.tags, self.jobs)
-        self.models = Models(self.store, self.tags)
+        self.groups = ModelPackageGroups(self.store, self.tags)
+        self.packages = ModelPackages(self.store, self.tags, self.groups)
+        self.models = Models(self.store, self.tags, self.packages)
         self.configs = EndpointConfigs(self.store, self.tags, self.models)
         self.endpoints = Endpoints(self.store, self.tags, self.models, self.configs, paths)
         self.runtime = Runtime(self.endpoints)
+        self.transforms = TransformJobs(self.store, self.tags, self.models, self.endpoints.provisioner)
         self.service = JsonService(
             "sagemaker",
             {
@@ -41,10 +47,23 @@ class SageMaker:
                 "ListHyperParameterTuningJobs": self.tuning.list,
                 "ListTrainingJobsForHyperParameterTuningJob": self.tuning.list_trials,
                 "StopHyperParameterTuningJob": self.tuning.stop,
+                "CreateTransformJob": self.transforms.create,
+                "DescribeTransformJob": self.transforms.describe,
+                "ListTransformJobs": self.transforms.list,
+                "StopTransformJob": self.transforms.stop,
                 "CreateModel": self.models.create,
                 "DescribeModel": self.models.describe,
                 "ListModels": self.models.list,
                 "DeleteModel": self.models.delete,
+                "CreateModelPackageGroup": self.groups.create,
+                "DescribeModelPackageGroup": self.groups.describe,
+                "ListModelPackageGroups": self.groups.list,
+                "DeleteModelPackageGroup": self.groups.delete,
+                "CreateModelPackage": self.packages.create,
+                "DescribeModelPackage": self.packages.describe,
+                "ListModelPackages": self.packages.list,
+                "UpdateModelPackage": self.packages.update,
+                "DeleteModelPackage": self.packages.delete,
                 "CreateEndpointConfig": self.configs.create,
                 "DescribeEndpointConfig": self.configs.describe,
                 "ListEndpointConfigs": self.configs.list,
@@ -73,9 +92,11 @@ class SageMaker:
         """After the event loop runs: what an earlier process left comes up again or is marked as failed."""
         self.jobs.fail_interrupted()
         self.tuning.fail_interrupted()
+        self.transforms.fail_interrupted()
         self.endpoints.restore()
 
     def abandon_jobs(self) -> None:
         """The emulator is ending: no tuning job starts another trial, and every job's processes are killed."""
         self.tuning.abandon()
         self.jobs.abandon()
+        self.transforms.abandon()

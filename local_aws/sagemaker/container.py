@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.processes import child_environment
+from local_aws.sagemaker import entrypoint
 from local_aws.settings import REGION
 from local_aws.store import Record
 
@@ -55,6 +56,11 @@ class Host:
     def channel(self, name: str) -> Path:
         """Where the data of a channel lies."""
         return self.root / "input" / "data" / name
+
+    @property
+    def checkpoints(self) -> Path:
+        """What stands for /opt/ml/checkpoints, or for the LocalPath that the job asks for."""
+        return self.root / "checkpoints"
 
     @property
     def code(self) -> Path:
@@ -117,6 +123,7 @@ class Host:
             "SM_OUTPUT_DIR": self.root / "output",
             "SM_OUTPUT_DATA_DIR": self.root / "output" / "data",
             "SM_OUTPUT_INTERMEDIATE_DIR": self.root / "output" / "intermediate",
+            "SM_CHECKPOINT_DIR": self.checkpoints,
             "SM_CHANNELS": channels,
             "SM_HPS": parameters,
             "SM_USER_ARGS": self.arguments(record),
@@ -138,7 +145,8 @@ class Host:
         text = {
             name: json.dumps(value) if isinstance(value, (list, dict)) else str(value) for name, value in values.items()
         }
-        return child_environment(**{**text, **record.get("Environment", {})})
+        whole = child_environment(**{**text, **record.get("Environment", {})})
+        return entrypoint.environment(whole, self.root, record) if entrypoint.own_command(record) else whole
 
     @staticmethod
     def arguments(record: Record) -> list[str]:
@@ -150,6 +158,8 @@ class Host:
 
     def command(self, record: Record) -> list[str]:
         """The process to run: the script, under torchrun when the job asks for torch's distribution."""
+        if entrypoint.own_command(record):
+            return entrypoint.launch(self.root, self.names, record)
         parameters = hyperparameters(record)
         script = [str(parameters["sagemaker_program"]), *self.arguments(record)]
         if parameters.get("sagemaker_torch_distributed_enabled") is not True:

@@ -2,129 +2,76 @@
 
 from __future__ import annotations
 
-import contextvars
-import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local_aws.dispatch import COVERAGE
-from local_aws.errors import ApiError, validation
-from local_aws.sagemaker.common import Tags, arn, chosen, now, page
-from local_aws.sagemaker.container import hyperparameters
+from local_aws.errors import validation
+from local_aws.sagemaker import job_checks
+from local_aws.sagemaker.common import Tags, now
+from local_aws.sagemaker.job_table import ENDED, JobTable
 from local_aws.sagemaker.resources import refuse
 from local_aws.sagemaker.runner import JobRun
 from local_aws.store import Record, Store
 
-ENDED = ("Completed", "Failed", "Stopped")
+__all__ = ["ENDED", "TrainingJobs"]
+
 _MESSAGES = {
     "Starting": "Launching requested ML instances",
     "Downloading": "Downloading the training image and input data",
     "Training": "Training image download completed. Training in progress.",
+    "Interrupted": "The Spot instances were interrupted; waiting for others",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
     "Failed": "Training job failed",
 }
-_UNSUPPORTED = (
-    "DebugHookConfig",
-    "TensorBoardOutputConfig",
-    "ServerlessJobConfig",
-    "ModelPackageConfig",
-    "MlflowConfig",
-)
+_LAST = (*ENDED, "MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 _SUMMARY = (
     "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",
-    "SecondaryStatus",
+    "SecondaryStatus", "WarmPoolStatus",
 )  # fmt: skip
 
 
-def _require(request: dict[str, Any]) -> None:
-    for field in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition"):
-        if not request.get(field):
-            raise validation(f"{field} is required.")
+class TrainingJobs(JobTable[JobRun]):
+    """The training jobs of this local AWS."""
 
-
-class TrainingJobs:
-    """The jobs of this local AWS; each running one has a thread."""
+    kind, noun, table, end_member = "TrainingJob", "training job", "training_jobs", "TrainingEndTime"
 
     def __init__(self, store: Store, tags: Tags, folder: Path) -> None:
-        self.store = store
-        self.tags = tags
+        super().__init__(store, tags)
         self.folder = folder
-        self.runs: dict[str, JobRun] = {}
 
-    def get(self, name: str) -> Record:
-        """The job's record. Raises ValidationException as AWS does."""
-        record = self.store.table("training_jobs").get(name)
-        if record is None:
-            raise validation("Requested resource not found.")
-        return record
+    def in_use(self, name: str, job_arn: str) -> str:
+        """The message for a name that is taken, in AWS's words."""
+        return (
+            "Training job names must be unique within an AWS account and region, and a training job with this "
+            f"name already exists ({job_arn})"
+        )
 
-    def fail_interrupted(self) -> None:
-        """At start: a job that was running when the emulator ended has failed."""
-        for record in self.store.table("training_jobs").values():
-            if record["TrainingJobStatus"] not in ENDED:
-                reason = "InternalServerError: the local AWS was stopped while the job was running."
-                self._update(record, "Failed", TrainingJobStatus="Failed", FailureReason=reason, TrainingEndTime=now())
+    def set_status(self, record: Record, status: str, **members: Any) -> None:
+        """Changes status and secondary status."""
+        self._change(record, status, TrainingJobStatus=status, **members)
 
-    def _update(self, record: Record, secondary: str | None, **members: Any) -> None:
-        """Changes a job's record; `secondary` other than None begins a new secondary status."""
+    def _change(self, record: Record, secondary: str | None, **members: Any) -> None:
+        """Changes a job's record; `secondary` other than None begins a new secondary status.
+
+        All at once: who looks without the lock must not see a job that has ended before its reason is there.
+        """
         with self.store.change():
-            record.update(members)
-            record["LastModifiedTime"] = now()
-            transitions = record["SecondaryStatusTransitions"]
-            if secondary is None or (transitions and transitions[-1]["Status"] == secondary):
-                return
-            if transitions:
-                transitions[-1]["EndTime"] = record["LastModifiedTime"]
-            message = members.get("FailureReason") or _MESSAGES[secondary]
-            transitions.append({"Status": secondary, "StartTime": now(), "StatusMessage": message})
-            if secondary in (*ENDED, "MaxRuntimeExceeded"):
-                transitions[-1]["EndTime"] = now()
-            record["SecondaryStatus"] = secondary
-
-    @staticmethod
-    def check(request: dict[str, Any]) -> None:
-        """What the model does not say of a request. Raises ValidationException."""
-        _require(request)
-        refuse(request, _UNSUPPORTED, "CreateTrainingJob")
-        specification = request.get("AlgorithmSpecification") or {}
-        if not specification.get("TrainingImage") and not specification.get("AlgorithmName"):
-            raise validation("TrainingImage or AlgorithmName must be specified in AlgorithmSpecification.")
-        for definition in specification.get("MetricDefinitions", []):
-            try:
-                re.compile(definition["Regex"])
-            except re.error as error:
-                raise validation(f"The regular expression of metric {definition['Name']} is wrong: {error}") from None
-        parameters = hyperparameters(request)
-        for name in ("sagemaker_program", "sagemaker_submit_directory"):
-            if not parameters.get(name):
-                raise validation(
-                    f"The local AWS runs script mode only, so the hyperparameter {name} is needed: see {COVERAGE}"
-                )
-        for channel in request.get("InputDataConfig", []):
-            source = channel["DataSource"].get("S3DataSource")
-            if not source or source["S3DataType"] != "S3Prefix" or channel.get("CompressionType", "None") != "None":
-                raise validation(
-                    f"Channel {channel['ChannelName']}: the local AWS takes uncompressed S3Prefix channels only"
-                )
-            if channel.get("InputMode", specification.get("TrainingInputMode", "File")) == "Pipe":
-                raise validation(f"Channel {channel['ChannelName']}: Pipe mode is not there in the local AWS")
-        names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
-        if len(set(names)) != len(names):
-            raise validation("Channel names must be unique.")
-        limits = request["StoppingCondition"]
-        if request.get("EnableManagedSpotTraining"):
-            if limits.get("MaxWaitTimeInSeconds", 0) < limits.get("MaxRuntimeInSeconds", 86400):
-                raise validation(
-                    "MaxWaitTimeInSeconds must be equal to or greater than MaxRuntimeInSeconds for spot training."
-                )
-        elif "MaxWaitTimeInSeconds" in limits:
-            raise validation("MaxWaitTimeInSeconds cannot be set when EnableManagedSpotTraining is false.")
+            transitions = [*record["SecondaryStatusTransitions"]]
+            if secondary is not None and not (transitions and transitions[-1]["Status"] == secondary):
+                if transitions:
+                    transitions[-1] = {**transitions[-1], "EndTime": now()}
+                message = members.get("FailureReason") or _MESSAGES[secondary]
+                transitions.append({"Status": secondary, "StartTime": now(), "StatusMessage": message})
+                if secondary in _LAST:
+                    transitions[-1]["EndTime"] = now()
+                members |= {"SecondaryStatus": secondary, "SecondaryStatusTransitions": transitions}
+            self.update(record, **members)
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """CreateTrainingJob: answers at once, the job runs in its thread."""
@@ -134,78 +81,37 @@ class TrainingJobs:
         self, request: dict[str, Any], on_metric: Callable[[str, float], None] | None = None, **members: Any
     ) -> dict[str, Any]:
         """Starts a job whose description also has `members`; `on_metric` hears every value it prints. Any thread."""
-        name = request["TrainingJobName"]
-        job_arn = arn("training-job", name)
-        self.check(request)
-        record: Record = {key: value for key, value in request.items() if key != "Tags"}
-        for field in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
-            record.setdefault(field, False)
-        record |= {
-            "TrainingJobArn": job_arn,
-            "TrainingJobStatus": "InProgress",
-            "SecondaryStatus": "Starting",
-            "SecondaryStatusTransitions": [],
-            "ModelArtifacts": {"S3ModelArtifacts": ""},
-            "CreationTime": now(),
+        job_checks.check(request)
+        flags = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+        warm = {"WarmPoolStatus": {"Status": "InUse"}}
+        record, _ = self.add(
+            {**dict.fromkeys(flags, False), **request},
+            SecondaryStatus="Starting",
+            SecondaryStatusTransitions=[],
+            ModelArtifacts={"S3ModelArtifacts": ""},
+            **(warm if request["ResourceConfig"].get("KeepAlivePeriodInSeconds") else {}),
             **members,
-        }
-        with self.store.change():
-            if name in self.store.table("training_jobs"):
-                raise ApiError(
-                    "ResourceInUse",
-                    "Training job names must be unique within an AWS account and region, and a training job with this "
-                    f"name already exists ({job_arn})",
-                )
-            self.store.table("training_jobs")[name] = record
-            self.tags.put(job_arn, request.get("Tags", []))
-        self._update(record, "Starting")
-        run = JobRun(
-            record,
-            self.folder / name,
-            lambda secondary, **members: self._update(record, secondary, **members),
-            on_metric,
         )
-        self.runs[name] = run
-        # The thread acts for the caller's account and region, which MiniStack keeps in context variables.
-        context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._run, name, run), name=f"job-{name}", daemon=True).start()
-        return {"TrainingJobArn": job_arn}
+        self._change(record, "Starting")
+        name = request["TrainingJobName"]
 
-    def _run(self, name: str, run: JobRun) -> None:
-        try:
-            run.run()
-        finally:
-            self.runs.pop(name, None)
+        def update(secondary: str | None, **changed: Any) -> None:
+            self._change(record, secondary, **changed)
 
-    def describe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """DescribeTrainingJob."""
-        return dict(self.get(request["TrainingJobName"]))
+        self.start(name, JobRun(record, self.folder / name, update, on_metric))
+        return {"TrainingJobArn": record["TrainingJobArn"]}
 
     def list(self, request: dict[str, Any]) -> dict[str, Any]:
         """ListTrainingJobs."""
-        records = list(self.store.table("training_jobs").values())
-        found, more = page(records, request, "TrainingJobName", "TrainingJobStatus", "Descending")
-        return {"TrainingJobSummaries": [chosen(one, _SUMMARY) for one in found], **more}
+        refuse(request, ("WarmPoolStatusEquals", "TrainingPlanArnEquals"), "ListTrainingJobs")
+        found, more = self.summaries(request, _SUMMARY, "Descending")
+        return {"TrainingJobSummaries": [summary for _, summary in found], **more}
 
-    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        """StopTrainingJob."""
-        record = self.get(request["TrainingJobName"])
-        # One look and change: a job that ended in between would be Stopping for ever.
-        with self.store.change():
-            if record["TrainingJobStatus"] in ENDED:
-                raise validation(
-                    f"The request was rejected because the training job is in status {record['TrainingJobStatus']}."
-                )
-            run = self.runs.get(request["TrainingJobName"])
-            if run is not None:
-                self._update(record, "Stopping", TrainingJobStatus="Stopping")
-                run.stop()
-        return {}
-
-    def abandon(self) -> None:
-        """The emulator is ending: kills every job's processes and waits for the threads."""
-        running = list(self.runs.values())
-        for run in running:
-            run.abandon()
-        for run in running:
-            run.finished.wait(timeout=5)
+    def interrupt(self, name: str) -> None:
+        """Takes the instances of a running spot job away, as AWS may at any time. Raises ValidationException."""
+        record, run = self.get(name), self.runs.get(name)
+        if not record["EnableManagedSpotTraining"]:
+            raise validation(f"The training job {name} does not use managed spot training: nothing interrupts it.")
+        if run is None or record["SecondaryStatus"] != "Training":
+            raise validation(f"The training job {name} is not training: it is {record['SecondaryStatus']}.")
+        run.interrupt()

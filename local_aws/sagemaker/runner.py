@@ -1,90 +1,41 @@
-"""Runs one training job in its own thread: inputs down, processes up, output read line by line, model up."""
+"""Runs one training job in its own thread: inputs down, processes up, output read line by line, model up.
+
+A spot job may go through that several times: an attempt that is interrupted is followed by another one on fresh
+instances, which find the checkpoints of the last one.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
-from local_aws import archives, logs, metrics, objects, settings
-from local_aws.processes import free_port, signal_group
+from local_aws import archives, objects, settings
+from local_aws.iam import services
+from local_aws.iam.callers import AccessDeniedError
+from local_aws.processes import free_port
+from local_aws.sagemaker import entrypoint, spot, transfer
+from local_aws.sagemaker.checkpoints import Checkpoints
 from local_aws.sagemaker.common import now
-from local_aws.sagemaker.container import Host, hyperparameters
+from local_aws.sagemaker.container import Host
+from local_aws.sagemaker.job_checks import RUNTIME_DEFAULT
+from local_aws.sagemaker.job_output import LOG_GROUP, JobOutput
+from local_aws.sagemaker.script import REASON_LIMIT, Process, worst
+from local_aws.sagemaker.transfer import JobError
 from local_aws.store import Record
 
 logger = logging.getLogger("local_aws.jobs")
 
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_REASON_LIMIT = 1024
-_REASON_LINES = 10
-
-
-class JobError(Exception):
-    """The job cannot go on; the message is its FailureReason."""
-
-
-class Process:
-    """The script of one host and what reads its output."""
-
-    def __init__(self, host: Host, record: Record, on_line: Callable[[str, str], None]) -> None:
-        self.host = host
-        self.stream = f"{record['TrainingJobName']}/{host.name}-{int(time.time())}"
-        self.errors: deque[str] = deque(maxlen=_REASON_LINES)
-        self.popen = subprocess.Popen(
-            host.command(record),
-            cwd=host.code,
-            env=host.environment(record),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._on_line = on_line
-        assert self.popen.stdout is not None
-        assert self.popen.stderr is not None
-        self._readers = [
-            threading.Thread(target=self._read, args=(self.popen.stdout, None), daemon=True),
-            threading.Thread(target=self._read, args=(self.popen.stderr, self.errors), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def _read(self, pipe: IO[bytes], kept: deque[str] | None) -> None:
-        for raw in pipe:
-            line = raw.decode(errors="replace").rstrip("\r\n")
-            if kept is not None and line.strip():
-                kept.append(line)
-            self._on_line(self.stream, line)
-
-    def join(self) -> int:
-        """Waits for the end of the process and of its output; gives the exit code."""
-        code = self.popen.wait()
-        # Whatever the script left running would keep the pipes open for ever.
-        signal_group(self.popen.pid, signal.SIGKILL)
-        for reader in self._readers:
-            reader.join(timeout=5)
-        return code
-
-    def failure_reason(self, code: int) -> str:
-        """FailureReason as the toolkit words it: the last line when it is a clear sentence, else the last five."""
-        lines = list(self.errors)
-        shown = lines[-1:] if lines and lines[-1].startswith("error:") else lines[-5:]
-        command = " ".join(["python", *self.popen.args[1:]]) if isinstance(self.popen.args, list) else ""
-        text = "\n".join(shown)[: _REASON_LIMIT - 400]
-        reason = f'AlgorithmError: ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{text}"\nCommand "{command}"'
-        return f"{reason[: _REASON_LIMIT - 30]}, exit code: {code}"
+POLL_SECONDS = 0.05
+INTERRUPTED = "Interrupted"
 
 
 class JobRun:
-    """One attempt at a job. `record` is the job's stored record; `update` changes and saves it.
+    """One training job. `record` is the job's stored record; `update(secondary, **members)` changes and saves it.
 
     `on_metric` hears every value of every metric: the record keeps the last ones only.
     """
@@ -99,14 +50,20 @@ class JobRun:
         self.record = record
         self.folder = folder
         self.update = update
-        self.on_metric = on_metric
+        self._output = JobOutput(record, update, on_metric)
         self.stop_requested = threading.Event()
+        self.interrupt_requested = threading.Event()
         self.abandoned = threading.Event()
         self.finished = threading.Event()
+        limits = record["StoppingCondition"]
+        self._runtime = float(limits.get("MaxRuntimeInSeconds", RUNTIME_DEFAULT))
+        self._give_up = time.monotonic() + float(limits.get("MaxWaitTimeInSeconds", "inf"))
+        self._spot = spot.plan(record)
+        self._interruptions = 0
+        self._trained = 0.0  # seconds of training in earlier attempts
+        self._since: float | None = None  # start of this attempt's training
         self._processes: list[Process] = []
-        definitions = record["AlgorithmSpecification"].get("MetricDefinitions", [])
-        self._metrics = [(one["Name"], re.compile(one["Regex"])) for one in definitions]
-        self._metric_lock = threading.Lock()
+        self._checkpoints: list[Checkpoints] = []
 
     # What the outside may do
 
@@ -114,186 +71,175 @@ class JobRun:
         """Asks the job to stop: SIGTERM now, SIGKILL when the grace is over."""
         self.stop_requested.set()
 
+    def interrupt(self) -> None:
+        """Takes the instances of a spot job away, once."""
+        self.interrupt_requested.set()
+
     def abandon(self) -> None:
         """Kills the processes at once and leaves the record as it is: the emulator itself is ending."""
         self.abandoned.set()
         self.stop_requested.set()
         for process in list(self._processes):
-            signal_group(process.popen.pid, signal.SIGKILL)
+            process.signal(signal.SIGKILL)
 
     # The run itself
 
     def run(self) -> None:
         """The whole life of the job; every way it can end is in the record afterwards."""
         try:
-            self._run()
-        except (JobError, objects.ObjectError, archives.ArchiveError) as error:
-            reason = str(error) if isinstance(error, JobError) else f"ClientError: {error}"
-            self._end("Failed", "Failed", FailureReason=reason[:_REASON_LIMIT])
+            work = services.begun(
+                self.record["RoleArn"],
+                self.record["TrainingJobArn"],
+                self.record["AlgorithmSpecification"].get("TrainingImage", ""),
+                LOG_GROUP,
+                LOG_GROUP,
+            )
+            self._output.work = work
+            with services.working(work):
+                while self._attempt() == INTERRUPTED:
+                    if not self._wait_for_instances():
+                        break
+        except AccessDeniedError as error:
+            self._end("Failed", "Failed", FailureReason=f"ClientError: {error.message}"[:REASON_LIMIT])
+        except (JobError, entrypoint.EntrypointError, objects.ObjectError, archives.ArchiveError) as error:
+            told = isinstance(error, (JobError, entrypoint.EntrypointError))
+            reason = str(error) if told else f"ClientError: {error}"
+            self._end("Failed", "Failed", FailureReason=reason[:REASON_LIMIT])
         except Exception as error:
             logger.exception("job %s: the emulator itself failed", self.record["TrainingJobName"])
-            self._end("Failed", "Failed", FailureReason=f"InternalServerError: {error!r}"[:_REASON_LIMIT])
+            self._end("Failed", "Failed", FailureReason=f"InternalServerError: {error!r}"[:REASON_LIMIT])
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.finished.set()
 
-    def _end(self, status: str, secondary: str, **members: Any) -> None:
+    def _training_seconds(self) -> float:
+        return self._trained + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    def _end(self, status: str, secondary: str, **members: object) -> None:
         if self.abandoned.is_set():
             return
-        ended = now()
-        started = self.record.get("TrainingStartTime")
-        spent = max(1, round(ended - started)) if started else 0
+        seconds = self._training_seconds()
+        spent = max(1, round(seconds)) if seconds else 0
+        if self.record["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+            members["WarmPoolStatus"] = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 0}
         self.update(
             secondary,
             TrainingJobStatus=status,
-            TrainingEndTime=ended,
+            TrainingEndTime=now(),
             TrainingTimeInSeconds=spent,
-            BillableTimeInSeconds=spent * self.record["ResourceConfig"].get("InstanceCount", 1),
+            BillableTimeInSeconds=spot.billable_seconds(spent, bool(self.record.get("EnableManagedSpotTraining"))),
             **members,
         )
 
-    def _run(self) -> None:
+    def _attempt(self) -> str:
+        """From the download to the upload. Gives what ended it early (INTERRUPTED: try again), or nothing."""
+        hosts = self._hosts()
+        self.update("Downloading")
+        for host in hosts:
+            host.make(self.record)
+        transfer.download(self.record, hosts, self.stop_requested.is_set)
+        for one in self._checkpoints:
+            one.restore()
+        early = self._ended_early()
+        if early is not None:
+            self._end("Stopped", early)
+            return early
+        self._since = time.monotonic()
+        self.update("Training", **({} if "TrainingStartTime" in self.record else {"TrainingStartTime": now()}))
+        early, reason = self._train(hosts)
+        if self.abandoned.is_set():
+            return ""
+        if early == INTERRUPTED:
+            return INTERRUPTED
+        self.update("Uploading")
+        model = transfer.upload(self.record, hosts, self.folder, required=early is None and reason is None)
+        if model is not None:
+            self.update(None, ModelArtifacts={"S3ModelArtifacts": model})
+        if early is not None:
+            self._end("Stopped", early)
+        elif reason is not None:
+            raise JobError(reason)
+        else:
+            self._end("Completed", "Completed")
+        return early or ""
+
+    def _hosts(self) -> list[Host]:
+        """The instances of an attempt, with nothing of an earlier one."""
+        shutil.rmtree(self.folder, ignore_errors=True)
         count = self.record["ResourceConfig"].get("InstanceCount", 1)
         names = tuple(f"algo-{number}" for number in range(1, count + 1))
         port = free_port()
         hosts = [Host(rank, names, self.folder / name, port) for rank, name in enumerate(names)]
-        for host in hosts:
-            host.make(self.record)
-        self.update("Downloading")
-        self._download(hosts)
+        uri = self.record.get("CheckpointConfig", {}).get("S3Uri")
+        self._checkpoints = [Checkpoints(uri, host.checkpoints) for host in hosts] if uri else []
+        return hosts
+
+    def _ended_early(self) -> str | None:
+        """The secondary status of a job that must not go on, or None."""
         if self.stop_requested.is_set():
-            self._end("Stopped", "Stopped")
-            return
-        self.update("Training", TrainingStartTime=now())
-        codes, timed_out = self._train(hosts)
-        if self.abandoned.is_set():
-            return
-        stopped = timed_out or self.stop_requested.is_set()
-        self.update("Uploading")
-        self._upload(hosts, required=not stopped)
-        failed = [(process, code) for process, code in zip(self._processes, codes, strict=True) if code != 0]
-        if timed_out:
-            self._end("Stopped", "MaxRuntimeExceeded")
-        elif stopped:
-            self._end("Stopped", "Stopped")
-        elif failed:
-            raise JobError(self._worst(failed))
-        else:
-            self._end("Completed", "Completed")
+            return "Stopped"
+        if self._training_seconds() >= self._runtime:
+            return "MaxRuntimeExceeded"
+        return "MaxWaitTimeExceeded" if time.monotonic() >= self._give_up else None
 
-    @staticmethod
-    def _worst(failed: list[tuple[Process, int]]) -> str:
-        # When one host fails the others are ended by us: the one to tell about ended by itself.
-        process, code = next(((one, code) for one, code in failed if code > 0), failed[0])
-        return process.failure_reason(code)
+    def _is_interrupted(self) -> bool:
+        """Whether the instances are taken away now."""
+        if self.interrupt_requested.is_set():
+            return True
+        in_attempt = self._training_seconds() - self._trained
+        return self._interruptions < self._spot.times and in_attempt >= self._spot.after
 
-    def _download(self, hosts: list[Host]) -> None:
-        bundle = str(hyperparameters(self.record)["sagemaker_submit_directory"])
-        data = objects.read_uri(bundle)
-        for host in hosts:
-            archives.unpack(data, host.code)
-        for channel in self.record.get("InputDataConfig", []):
-            self._download_channel(channel, hosts)
-        for host in hosts:
-            program = host.code / str(hyperparameters(self.record)["sagemaker_program"])
-            if not program.is_file():
-                raise JobError(f"AlgorithmError: {program.name} is not in the code bundle {bundle}")
-
-    def _download_channel(self, channel: dict[str, Any], hosts: list[Host]) -> None:
-        source = channel["DataSource"]["S3DataSource"]
-        uri = source["S3Uri"]
-        bucket, prefix = objects.parse_uri(uri)
-        found = [key for key in objects.keys(bucket, prefix) if not key.endswith("/")]
-        if not found:
-            raise JobError(
-                f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}" given in input data '
-                f"source. Please ensure that the bucket exists in the selected region ({settings.REGION}), that "
-                "objects exist under that S3 prefix, and that the role has s3:ListBucket permissions on the bucket."
-            )
-        base = prefix if prefix.endswith("/") or not prefix else prefix.rpartition("/")[0] + "/"
-        sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
-        shared = hosts[0].channel(channel["ChannelName"])
-        for host in hosts:
-            folder = host.channel(channel["ChannelName"])
-            mine = found[host.rank :: len(hosts)] if sharded else found
-            if host.rank and not sharded:
-                folder.symlink_to(shared)
-                continue
-            folder.mkdir(parents=True, exist_ok=True)
-            for key in mine:
-                if self.stop_requested.is_set():
-                    return
-                self._download_object(bucket, key, folder, key[len(base) :] if key.startswith(base) else Path(key).name)
-
-    @staticmethod
-    def _download_object(bucket: str, key: str, folder: Path, name: str) -> None:
-        target = folder / name
-        if ".." in target.parts:
-            raise JobError(f"ClientError: Data download failed:the key leads out of its folder: {key}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(objects.read(bucket, key))
-
-    def _train(self, hosts: list[Host]) -> tuple[list[int], bool]:
-        """Runs every host's script. Gives the exit codes, and whether the time limit ended them."""
-        limit = float(self.record["StoppingCondition"].get("MaxRuntimeInSeconds", 86400))
-        deadline = time.monotonic() + limit
-        self._processes = [Process(host, self.record, self._line) for host in hosts]
-        timed_out = False
-        while any(process.popen.poll() is None for process in self._processes):
-            failed = any(process.popen.poll() not in (None, 0) for process in self._processes)
-            timed_out = not self.stop_requested.is_set() and time.monotonic() >= deadline
-            if failed or timed_out or self.stop_requested.is_set():
-                if timed_out or self.stop_requested.is_set():
-                    self.update("Stopping", TrainingJobStatus="Stopping")
-                self._end_processes(settings.stop_grace_seconds() if not self.abandoned.is_set() else 0)
-                break
-            time.sleep(0.05)
-        return [process.join() for process in self._processes], timed_out
-
-    def _end_processes(self, grace: float) -> None:
-        for process in self._processes:
-            signal_group(process.popen.pid, signal.SIGTERM)
-        until = time.monotonic() + grace
-        while time.monotonic() < until and not self.abandoned.is_set():
-            if all(process.popen.poll() is not None for process in self._processes):
-                return
-            time.sleep(0.05)
-        for process in self._processes:
-            signal_group(process.popen.pid, signal.SIGKILL)
-
-    def _line(self, stream: str, line: str) -> None:
-        """One line of a script's output: to CloudWatch Logs, and to the metrics the job's expressions find."""
-        logs.append(LOG_GROUP, stream, [line])
-        for name, expression in self._metrics:
-            match = expression.search(line)
-            if match:
-                self._metric(name, match.group(1) if match.groups() else match.group(0))
-
-    def _metric(self, name: str, text: str) -> None:
+    def _train(self, hosts: list[Host]) -> tuple[str | None, str | None]:
+        """Runs every host's script. Gives what ended them early, if anything did, and why they failed, if they did."""
+        early, first = None, []
+        self._processes = []
         try:
-            value = float(text)
-        except ValueError:
-            return
-        with self._metric_lock:
-            final = [one for one in self.record.get("FinalMetricDataList", []) if one["MetricName"] != name]
-            final.append({"MetricName": name, "Value": value, "Timestamp": now()})
-            self.update(None, FinalMetricDataList=final)
-        if self.on_metric is not None:
-            self.on_metric(name, value)
-        metrics.put(LOG_GROUP, name, value, "None", {"TrainingJobName": self.record["TrainingJobName"]})
-
-    def _upload(self, hosts: list[Host], required: bool) -> None:
-        """model.tar.gz and output.tar.gz of all hosts together, as AWS names them. A stopped job may have none."""
-        base = f"{self.record['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.record['TrainingJobName']}/output"
-        for part, name in (("model", "model.tar.gz"), ("output/data", "output.tar.gz")):
-            merged = self.folder / "upload" / name.partition(".")[0]
-            merged.mkdir(parents=True)
             for host in hosts:
-                shutil.copytree(host.root / part, merged, dirs_exist_ok=True)
-            if not any(merged.iterdir()) and not (required and part == "model"):
-                continue
-            archive = self.folder / name
-            archives.pack(merged, archive)
-            objects.write_uri(f"{base}/{name}", archive.read_bytes())
-            if part == "model":
-                self.update(None, ModelArtifacts={"S3ModelArtifacts": f"{base}/{name}"})
+                self._processes.append(Process(host, self.record, self._output.line))
+            while not all(one.ended for one in self._processes):
+                first = [one for one in self._processes if one.failed]
+                early = self._ended_early() or (INTERRUPTED if not first and self._is_interrupted() else None)
+                if early or first:
+                    if early not in (None, INTERRUPTED):
+                        self.update("Stopping", TrainingJobStatus="Stopping")
+                    self._end_processes()
+                    break
+                for one in self._checkpoints:
+                    one.sync_when_due()
+                time.sleep(POLL_SECONDS)
+            codes = [one.join() for one in self._processes]
+        finally:
+            for process in self._processes:
+                process.signal(signal.SIGKILL)
+        if early is None and self.stop_requested.is_set():
+            early = "Stopped"  # it ended by itself at the very moment it was to be stopped
+        if not self.abandoned.is_set():
+            for one in self._checkpoints:
+                one.sync()
+        return early, worst(self._processes, codes, first)
+
+    def _end_processes(self) -> None:
+        for process in self._processes:
+            process.signal(signal.SIGTERM)
+        until = time.monotonic() + settings.stop_grace_seconds()
+        while time.monotonic() < until and not self.abandoned.is_set():
+            if all(process.ended for process in self._processes):
+                return
+            time.sleep(POLL_SECONDS)
+        for process in self._processes:
+            process.signal(signal.SIGKILL)
+
+    def _wait_for_instances(self) -> bool:
+        """After an interruption: whether the job goes on, which it does after a moment unless it is to end."""
+        self._interruptions += 1
+        self._trained, self._since = self._training_seconds(), None
+        self.interrupt_requested.clear()
+        self.update(INTERRUPTED)
+        until = time.monotonic() + spot.pause_seconds()
+        while (early := self._ended_early()) is None and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        if early is None:
+            self.update("Starting")
+            return True
+        self._end("Stopped", early)
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from local_aws import logs, metrics, settings
@@ -12,10 +13,11 @@ from local_aws.dispatch import COVERAGE
 from local_aws.errors import ApiError, Response, error_response
 from local_aws.httpclient import Answer, ConnectionLostError
 from local_aws.sagemaker.endpoints import Endpoints
-from local_aws.sagemaker.fleet import Fleet, Instance
+from local_aws.sagemaker.fleet import BODY_MAX_BYTES, Fleet
+from local_aws.sagemaker.instance import Instance
+from local_aws.sagemaker.rollout import AnyFleet
 from local_aws.settings import ACCOUNT_ID, REGION
 
-BODY_MAX_BYTES = 6_291_456
 INVOCATIONS = re.compile(r"^/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)$")
 _FORWARDED = {
     "content-type": "Content-Type",
@@ -64,31 +66,18 @@ class Runtime:
         for header in _REFUSED:
             if headers.get(header):
                 raise ApiError("ValidationError", f"{header} is not there in the local AWS: see {COVERAGE}")
-        if len(body) > BODY_MAX_BYTES:
-            raise ApiError("ValidationError", f"HTTP content length exceeded {BODY_MAX_BYTES} bytes.", 413)
-        variant_wanted = headers.get("x-amzn-sagemaker-target-variant")
-        found = self.endpoints.fleet(name, variant_wanted)
-        if found is None:
-            if variant_wanted and self.endpoints.fleet(name, None):
-                raise ApiError("ValidationError", f"Variant {variant_wanted} of endpoint {name} not found.")
-            raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.")
-        variant, fleet = found
-        dimensions = {"EndpointName": name, "VariantName": variant}
+        variant, fleet = self._found(name, headers.get("x-amzn-sagemaker-target-variant"))
+        if len(body) > fleet.body_max_bytes:
+            raise ApiError("ValidationError", f"HTTP content length exceeded {fleet.body_max_bytes} bytes.", 413)
         sent = {out: headers[key] for key, out in _FORWARDED.items() if headers.get(key)}
-        model_seconds = 0.0
-        status = 500
+        outcome = Outcome()
         try:
-            asked = time.perf_counter()
-            answer, instance = await self._ask(fleet, sent, body)
-            model_seconds = time.perf_counter() - asked
-            self._raise_model_error(instance, answer)
-            status = 200
+            answer = await self._ask(fleet, sent, body, outcome)
         except ApiError as error:
-            status = error.members.get("OriginalStatusCode", error.status)
+            outcome.status = error.members.get("OriginalStatusCode", error.status)
             raise
         finally:
-            spent = time.perf_counter() - started
-            self._count(dimensions, len(fleet.instances), status, model_seconds, spent)
+            outcome.count(fleet, time.perf_counter() - started)
         answered = {
             "Content-Type": answer.headers.get("content-type", ""),
             "x-Amzn-Invoked-Production-Variant": variant,
@@ -98,50 +87,77 @@ class Runtime:
             answered["X-Amzn-SageMaker-Custom-Attributes"] = attributes
         return 200, answered, answer.body
 
+    def _found(self, name: str, wanted: str | None) -> tuple[str, AnyFleet]:
+        found = self.endpoints.fleet(name, wanted)
+        if found is not None:
+            return found
+        if wanted and self.endpoints.fleets.get(name):
+            raise ApiError("ValidationError", f"Variant {wanted} of endpoint {name} not found.")
+        raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.")
+
     @staticmethod
-    async def _ask(fleet: Fleet, headers: Mapping[str, str], body: bytes) -> tuple[Answer, Instance]:
+    async def _ask(fleet: AnyFleet, headers: Mapping[str, str], body: bytes, outcome: Outcome) -> Answer:
         """The answer of one instance; a connection that dies is tried once more, on another instance."""
-        deadline = time.monotonic() + settings.invoke_timeout_seconds()
         tried: Instance | None = None
         for _ in range(2):
-            instance = fleet.choose(avoid=tried)
+            instance = await fleet.acquire(avoid=tried)
             if instance is None:
                 break
-            instance.in_flight += 1
+            started = time.perf_counter()
+            left = settings.invoke_timeout_seconds() - outcome.model_seconds
             try:
-                left = max(0.01, deadline - time.monotonic())
-                return await instance.client.request("POST", "/invocations", headers, body, left), instance
+                answer = await instance.client.request("POST", "/invocations", headers, body, max(0.01, left))
             except ConnectionLostError:
                 tried = instance
             except TimeoutError:
                 raise _model_error(instance, 0, _TIMED_OUT) from None
+            else:
+                _raise_model_error(instance, answer)
+                outcome.status = 200
+                return answer
             finally:
-                instance.in_flight -= 1
+                outcome.model_seconds += time.perf_counter() - started
+                fleet.release(instance)
         raise ApiError("ServiceUnavailable", "The service is currently unavailable: no healthy instance answered.", 503)
 
-    @staticmethod
-    def _raise_model_error(instance: Instance, answer: Answer) -> None:
-        if answer.status >= 300:
-            raise _model_error(instance, answer.status, answer.body.decode(errors="replace"))
-        if len(answer.body) > BODY_MAX_BYTES:
-            raise _model_error(instance, 500, f"The response is larger than {BODY_MAX_BYTES} bytes.")
 
-    @staticmethod
-    def _count(dimensions: dict[str, str], instances: int, status: int, model_seconds: float, spent: float) -> None:
-        """AWS/SageMaker's endpoint metrics of one request; latencies are in microseconds, as on AWS."""
+def _raise_model_error(instance: Instance, answer: Answer) -> None:
+    if answer.status >= 300:
+        raise _model_error(instance, answer.status, answer.body.decode(errors="replace"))
+    if len(answer.body) > BODY_MAX_BYTES:
+        raise _model_error(instance, 500, f"The response is larger than {BODY_MAX_BYTES} bytes.")
+
+
+@dataclass
+class Outcome:
+    """What one request came to: its status (0: no answer in time) and the seconds that the container had it."""
+
+    status: int = 500
+    model_seconds: float = 0.0
+
+    def count(self, fleet: AnyFleet, spent: float) -> None:
+        """AWS/SageMaker's metrics of the request: by endpoint and variant, and by configuration, too.
+
+        The latter tell the fleets of an update apart. `spent` seconds are the whole request; latencies are in
+        microseconds, as on AWS.
+        """
+        variant = fleet.variant
+        dimensions = {"EndpointName": variant.endpoint, "VariantName": variant.name}
+        model_error = float(self.model_seconds > 0 and self.status != 200)
         values = {
             "Invocations": 1.0,
-            "InvocationsPerInstance": 1.0 / max(1, instances),
-            "Invocation4XXErrors": float(400 <= status < 500),
-            "Invocation5XXErrors": float(status >= 500 or status == 0),
+            "Invocation4XXErrors": float(400 <= self.status < 500),
+            "Invocation5XXErrors": float(self.status >= 500 or self.status == 0),
+            "InvocationModelErrors": model_error,
         }
-        for name, value in values.items():
-            metrics.put("AWS/SageMaker", name, value, "None", dimensions)
-        if model_seconds:
-            metrics.put("AWS/SageMaker", "ModelLatency", model_seconds * 1e6, "Microseconds", dimensions)
-            metrics.put(
-                "AWS/SageMaker", "OverheadLatency", max(0.0, spent - model_seconds) * 1e6, "Microseconds", dimensions
-            )
+        if isinstance(fleet, Fleet):
+            values["InvocationsPerInstance"] = 1.0 / max(1, len(fleet.instances))
+        latencies = {"ModelLatency": self.model_seconds, "OverheadLatency": max(0.0, spent - self.model_seconds)}
+        for where in (dimensions, {**dimensions, "EndpointConfigName": variant.config}):
+            for name, value in values.items():
+                metrics.put("AWS/SageMaker", name, value, "None", where)
+            for name, seconds in latencies.items() if self.model_seconds else ():
+                metrics.put("AWS/SageMaker", name, seconds * 1e6, "Microseconds", where)
 
 
 def _model_error(instance: Instance, status: int, message: str) -> ApiError:

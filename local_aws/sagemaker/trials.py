@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local_aws.sagemaker.common import chosen
-from local_aws.sagemaker.jobs import ENDED
+from local_aws.sagemaker.job_table import ENDED
 from local_aws.store import Record, Store
 
 _FROM_JOB = (

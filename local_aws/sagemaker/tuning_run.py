@@ -10,9 +10,11 @@ import uuid
 from collections.abc import Callable, Iterable
 
 from local_aws.errors import ApiError
-from local_aws.sagemaker import search, trials
+from local_aws.sagemaker import search, trials, tuning_checks
 from local_aws.sagemaker.common import now
-from local_aws.sagemaker.jobs import ENDED, TrainingJobs
+from local_aws.sagemaker.hyperband import Hyperband
+from local_aws.sagemaker.job_table import ENDED
+from local_aws.sagemaker.jobs import TrainingJobs
 from local_aws.sagemaker.trials import Trials
 from local_aws.store import Record
 
@@ -56,6 +58,8 @@ class TuningRun:
         self._tried: dict[str, search.Values] = {}
         self._histories: dict[str, list[float]] = {}
         self._grid = where.grid() if self.config["Strategy"] == "Grid" else None
+        resources = tuning_checks.resources(self.config, record["TrainingJobDefinition"])
+        self._hyperband = Hyperband(*resources) if resources else None
 
     def stop(self) -> None:
         """Asks the tuning job to stop: its trials are stopped as by StopTrainingJob."""
@@ -99,8 +103,7 @@ class TuningRun:
             if len(summaries) - len(running) != ended:
                 ended = len(summaries) - len(running)
                 self.update()
-            if self.config.get("TrainingJobEarlyStoppingType") == "Auto":
-                self._stop_worse(summaries)
+            self._stop_worse(summaries)
             if (
                 len(self._tried) < self.limit
                 and len(running) < self.config["ResourceLimits"]["MaxParallelTrainingJobs"]
@@ -159,7 +162,7 @@ class TuningRun:
     def _next(self, summaries: list[Record]) -> search.Values:
         if self._grid is not None:
             return next(self._grid)
-        if self.config["Strategy"] == "Random":
+        if self.config["Strategy"] in ("Random", "Hyperband"):
             return self.where.random(self._rng, self._tried.values())
         useful = sorted(trials.succeeded(summaries), key=lambda one: one["TrainingEndTime"])
         observed = [(self._tried[one["TrainingJobName"]], self._loss(trials.value_of(one))) for one in useful]
@@ -188,13 +191,18 @@ class TuningRun:
         self.update()
 
     def _stop_worse(self, summaries: list[Record]) -> None:
+        """Early stopping: Hyperband's own, or the median rule when the tuning job asks for it."""
+        if self._hyperband is None and self.config.get("TrainingJobEarlyStoppingType") != "Auto":
+            return
         completed = [
             self._histories[one["TrainingJobName"]] for one in summaries if one["TrainingJobStatus"] == "Completed"
         ]
         for one in summaries:
             name = one["TrainingJobName"]
-            training = self.jobs.get(name)["SecondaryStatus"] == "Training"
-            if training and search.stops_early(list(self._histories[name]), completed):
+            losses = list(self._histories[name])
+            # Hyperband hears of ended trials too: the others are measured against them.
+            worse = self._hyperband.stops(name, losses) if self._hyperband else search.stops_early(losses, completed)
+            if worse and self.jobs.get(name)["SecondaryStatus"] == "Training":
                 self._stop([name])
 
 

@@ -51,3 +51,9 @@ def statements() -> list[tuple[str, dict[str, Any]]]:
         for policy in properties.get("Policies", [])
         for statement in policy["PolicyDocument"]["Statement"]
     ]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    """The actions of a policy statement."""
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else list(found)

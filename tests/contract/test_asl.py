@@ -19,10 +19,16 @@ from tools import asl_check, remains
 PATH = ROOT / "statemachine" / "pipeline.asl.json"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in PATH.parent.glob("*.asl.json")}
 MACHINES: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in TEXTS.items()}
-PIPELINE = MACHINES[PATH.name]
+PIPELINE, DEPLOY = MACHINES[PATH.name], MACHINES["deploy.asl.json"]
 DEPLOYED = {
     Path(properties["DefinitionUri"]).name: properties
     for properties in template.resources("AWS::Serverless::StateMachine").values()
+}
+# Where IAM's action is not the API's name.
+NAMED_OTHERWISE = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "apigateway:Invoke": "execute-api:Invoke",
+    "s3:ListObjectsV2": "s3:ListBucket",
 }
 States = dict[str, dict[str, Any]]
 
@@ -46,7 +52,9 @@ def test_placeholders_and_substitutions_are_the_same_and_only_inside_strings(mac
 def test_every_task_backs_off_with_jitter_and_is_caught(machine: str) -> None:
     for name, state in MACHINES[machine]["States"].items():
         if state["Type"] == "Task":
-            assert all(r["JitterStrategy"] == "FULL" and r["MaxDelaySeconds"] for r in state["Retry"]), name
+            # a spot instance that was taken away is another matter than a service that is busy
+            busy = [r for r in state["Retry"] if r["ErrorEquals"] != ["SpotInterrupted"]]
+            assert busy and all(r["JitterStrategy"] == "FULL" and r["MaxDelaySeconds"] for r in busy), name
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
 
 
@@ -55,7 +63,9 @@ def test_the_whole_may_last_longer_than_its_longest_training() -> None:
     waiting_for_spot = 7200
     assert longest is not None
     assert PIPELINE["States"]["Train"]["TimeoutSeconds"] > longest + waiting_for_spot
-    assert PIPELINE["TimeoutSeconds"] > PIPELINE["States"]["Train"]["TimeoutSeconds"] + 4 * 3600
+    (approval,) = [field.maximum for field in RUN_FIELDS if field.path == "approve_within_hours"]
+    assert approval is not None
+    assert PIPELINE["TimeoutSeconds"] > PIPELINE["States"]["Train"]["TimeoutSeconds"] + approval * 3600 + 86400
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -71,19 +81,22 @@ def test_the_role_may_do_what_the_states_call(machine: str) -> None:
     for name, state in MACHINES[machine]["States"].items():
         if state["Type"] != "Task":
             continue
-        service, action = state["Resource"].removesuffix(".sync").split(":")[-2:]
+        service, action = state["Resource"].partition(":::")[2].removeprefix("aws-sdk:").split(":")[:2]
+        action = action.partition(".")[0]
         called = f"{prefixes.get(service, service)}:{action[0].upper()}{action[1:]}"
-        assert called.replace("lambda:Invoke", "lambda:InvokeFunction") in allowed, name
+        assert NAMED_OTHERWISE.get(called, called) in allowed, name
 
 
-def test_the_teardown_may_delete_by_name_only_what_carries_the_stacks_tag_or_is_the_endpoint() -> None:
+def test_the_teardown_may_delete_by_name_only_what_carries_the_stacks_tag_or_has_its_very_name() -> None:
     # The names of a stack kennel-dev begin with kennel-, too: without the tag in the policy, kennel could delete them.
     for name, statement in template.statements():
         if name.startswith("TeardownRole.") and re.search("sagemaker:(Delete|Stop)", json.dumps(statement["Action"])):
             tagged = statement.get("Condition") == {
                 "StringEquals": {"aws:ResourceTag/kennel:stack": {"Ref": "AWS::StackName"}}
             }
-            assert tagged or statement["Resource"]["Fn::Sub"].endswith(":endpoint/${AWS::StackName}"), name
+            named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            exact = all(re.search(r"/\$\{AWS::StackName\}(/\*)?$", one["Fn::Sub"]) for one in named)
+            assert tagged or exact, name
 
 
 def test_the_teardown_knows_every_log_group_and_bucket_of_the_template() -> None:
@@ -106,7 +119,7 @@ def unreachable_state(states: States) -> None:
 
 
 def bad_jsonata(states: States) -> None:
-    states["IsImageBuilt"]["Choices"][0]["Condition"] = "{% $build.status = = 'SUCCEEDED' %}"
+    states["QualityGate"]["Choices"][0]["Condition"] = "{% $figures.accuracy = = 1 %}"
 
 
 def mixed_query_languages(states: States) -> None:
@@ -141,7 +154,7 @@ def heartbeat_above_timeout(states: States) -> None:
 
 
 def unassigned_variable(states: States) -> None:
-    del states["Train"]["Assign"]
+    del states["Train"]["Assign"], states["TrainOnEc2"]["Assign"]
 
 
 def bare_name(states: States) -> None:
@@ -169,7 +182,7 @@ def error_nobody_raises(states: States) -> None:
 
 
 def missing_default(states: States) -> None:
-    del states["IsImageBuilt"]["Default"]
+    del states["QualityGate"]["Default"]
 
 
 def missing_comment(states: States) -> None:
@@ -183,7 +196,7 @@ def uncaught_task(states: States) -> None:
 SEEDED: list[tuple[Callable[[States], None], str, str]] = [
     (dangling_next, "CreateModel", "CreateEndpointConfiguration, which is not there"),
     (unreachable_state, "Forgotten", "nothing leads here"),
-    (bad_jsonata, "IsImageBuilt", "JSONata does not parse"),
+    (bad_jsonata, "QualityGate", "JSONata does not parse"),
     (mixed_query_languages, "CreateModel", "query languages are mixed"),
     (wrong_sagemaker_api_name, "Train", "no optimized action startTrainingJob (is it createTrainingJob?)"),
     (create_endpoint_sync, "CreateEndpoint", "has no .sync"),
@@ -191,14 +204,14 @@ SEEDED: list[tuple[Callable[[States], None], str, str]] = [
     (miscased_parameters, "BuildImage", "no such argument (is it ProjectName?)"),
     (misspelt_argument, "Train", "Arguments.ResourceConfig.InstanceKind: "),
     (heartbeat_above_timeout, "SmokeTest", "HeartbeatSeconds, 120, has to be below TimeoutSeconds, 60"),
-    (unassigned_variable, "CreateModel", "$trained is read before"),
+    (unassigned_variable, "Evaluate", "$trained is read before"),
     (bare_name, "CreateModel", "the bare name plan reads nothing"),
     (misspelt_name_inside_an_expression, "Train", "MaxRuntimeInSecond: "),
     (missing_required_argument, "Train", "Arguments.OutputDataConfig is missing"),
     (wrong_type, "Train", "has to be of type boolean"),
     (wrong_enumeration, "PutScalingPolicy", "is it TargetTrackingScaling?"),
     (error_nobody_raises, "FindImage", "is it Ecr.ImageNotFoundException?"),
-    (missing_default, "IsImageBuilt", "Default is missing"),
+    (missing_default, "QualityGate", "Default is missing"),
     (missing_comment, "Done", "Comment is missing"),
     (uncaught_task, "CreateModel", "Catch of States.ALL is missing"),
 ]
@@ -206,7 +219,7 @@ SEEDED: list[tuple[Callable[[States], None], str, str]] = [
 
 @pytest.mark.parametrize(("bug", "state", "finding"), SEEDED, ids=[bug.__name__ for bug, _, _ in SEEDED])
 def test_a_seeded_bug_is_caught_where_it_is(bug: Callable[[States], None], state: str, finding: str) -> None:
-    machine = copy.deepcopy(PIPELINE)
+    machine = copy.deepcopy(PIPELINE if state in (*PIPELINE["States"], "Forgotten") else DEPLOY)
     bug(machine["States"])
 
     problems = asl_check.check(machine)
@@ -215,7 +228,7 @@ def test_a_seeded_bug_is_caught_where_it_is(bug: Callable[[States], None], state
 
 
 def test_the_command_names_the_file_and_fails(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    machine = copy.deepcopy(PIPELINE)
+    machine = copy.deepcopy(DEPLOY)
     dangling_next(machine["States"])
     path = tmp_path / "broken.asl.json"
     path.write_text(json.dumps(machine))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from kennel import contracts
 
+from tests.functional.failures import rows
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not {part for part in path.relative_to(ROOT).parts if part.startswith(".")}
@@ -38,6 +40,10 @@ def test_every_link_and_file_named_in_a_page_exists(page: Path) -> None:
 def test_the_reference_holds_the_tables_that_the_code_reads() -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
     assert page.endswith(contracts.reference()), "regenerate it: see the page's first lines"
+
+
+def test_the_page_of_failures_holds_the_table_that_is_tested() -> None:
+    assert (ROOT / "docs" / "failures.md").read_text() == rows.page(), "regenerate it: see the page's first lines"
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:

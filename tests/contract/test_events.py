@@ -69,7 +69,11 @@ REFUSED = {
     "bad_pipeline_epochs_text": (0, "", "train.epochs: is not a whole number"),
     "bad_pipeline_epochs_fraction": (0, "", "train.epochs: is not a whole number"),
     "bad_pipeline_backbone_unknown": (0, "", "features.backbone: is not one of resnet50"),
-    "bad_pipeline_instance_type_not_ml": (0, "", "train.instance_type: is not of the form"),
+    "bad_pipeline_instance_type_not_ml": (
+        0,
+        "",
+        "train.instance_type: m5.large is EC2's name; with mode single it is ml.m5.large",
+    ),
     "bad_pipeline_spot_text": (0, "", "train.spot: is not true or false"),
     "bad_pipeline_minimum_above_maximum": (0, "", "endpoint.minimum: 5 is above endpoint.maximum, 2"),
     "bad_pipeline_initial_instances_outside": (0, "", "endpoint.initial_instances: 9 is outside"),
@@ -80,6 +84,11 @@ REFUSED = {
     "bad_pipeline_data_missing": (0, "", "data: s3://kennel-data/no-such-folder/train/ has no picture"),
     "bad_pipeline_data_not_an_s3_uri": (0, "", "data: is not of the form"),
     "bad_pipeline_weights_missing": (0, "", "features.pretrained: is needed for resnet50"),
+    "bad_pipeline_grid_of_ranges": (0, "", "tune.ranges.learning_rate: grid tries values"),
+    "bad_pipeline_ranges_upside_down": (0, "", "tune.ranges.epochs: minimum 50 is not below maximum 5"),
+    "bad_pipeline_several_instances_without_multi": (0, "", "train.instances: is 3, but mode single takes 1"),
+    "bad_pipeline_canary_with_one_instance": (0, "", "endpoint.rollout: canary moves some of 2 or more instances"),
+    "bad_pipeline_execution_name_not_a_tag": (0, "", "the execution's name"),
     "bad_pipeline_two_problems": (0, "", "train.seed: -1 is below 0"),
 }
 
@@ -99,6 +108,7 @@ ENVIRONMENT = {
     "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel",
     "DEFAULTS": "{}",
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
 }
@@ -171,7 +181,7 @@ def test_good_pipeline_inputs_become_plans(stack: Runtime, name: str) -> None:
     plan = validate_run.handler(load(name), LambdaContext())
 
     assert plan["data"]["classes"] == 2
-    for section in ("train", "endpoint", "features"):
+    for section in ("train", "endpoint", "gate"):
         for field, value in load(name)["input"].get(section, {}).items():
             assert plan[section][field] == value
 
@@ -193,9 +203,10 @@ def test_every_form_and_every_field_has_a_good_event(stack: Runtime) -> None:
         assert any(form in text for text in texts), form
     from kennel.contracts import RUN_FIELDS  # noqa: PLC0415
 
-    every = load("pipeline_every_field")["input"]
-    given = {f"{section}.{name}" for section, value in every.items() if isinstance(value, dict) for name in value}
-    given |= {name for name, value in every.items() if not isinstance(value, dict)}
+    given: set[str] = set()
+    for event in (load(name)["input"] for name in PIPELINE if not name.startswith("bad_")):
+        given |= {f"{section}.{name}" for section, value in event.items() if isinstance(value, dict) for name in value}
+        given |= {name for name, value in event.items() if not isinstance(value, dict)} - {"tune"}
     assert given == {field.path for field in RUN_FIELDS}
 
 

@@ -1,26 +1,47 @@
-"""The pipeline's input and the training script agree: a plan that validates also trains."""
+"""The pipeline's input and the training programs agree: a plan that validates also runs."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from kennel.contracts import BACKBONES, RUN_FIELDS
 from kennel.fields import Field
 
-from functions.validate_run import app
+from tests.unit.plans import make_plan
 from training import backbones, parameters
 
-TAKEN = {field.name: field.default for field in dataclasses.fields(parameters.Parameters)}
-SHARED = [field for field in RUN_FIELDS if field.path.rpartition(".")[2] in TAKEN and field.path != "run"]
+TAKEN: dict[str, object] = {field.name: field.default for field in dataclasses.fields(parameters.Parameters)}
+SHARED = [
+    field
+    for field in RUN_FIELDS
+    if field.path.startswith(("features.", "train.")) and field.path.rpartition(".")[2] in TAKEN
+]
+PROGRAMS: dict[str, tuple[str, type[parameters.Run]]] = {
+    "features": ("training/extract.py", parameters.Extraction),
+    "trial": ("training/trial.py", parameters.Recipe),
+    "tune": ("training/tune.py", parameters.Search),
+    "train": ("training/train.py", parameters.Parameters),
+}
 
 
-def test_what_the_plan_sends_is_what_training_takes() -> None:
-    sent = {"run", *(field.path.rpartition(".")[2] for field in SHARED)}
-
-    assert set(app._HYPERPARAMETERS) <= sent
-    # the one that is training's own: how confident an answer must be is no matter of a run's size
-    assert set(TAKEN) - sent == {"unknown_keep"}
+@pytest.mark.parametrize("job", PROGRAMS)
+@pytest.mark.parametrize("strategy", ["random", "embedded"])
+def test_what_the_plan_sends_is_what_the_program_takes(job: str, strategy: str) -> None:
+    # given the hyperparameters that a plan has for a job
+    plan = make_plan({"tune": {"strategy": strategy}})
+    sent = {name: json.loads(value) for name, value in plan["hyperparameters"][job].items()}
+    program, takes = PROGRAMS[job]
+    assert sent["sagemaker_program"] == program
+    own = {name: value for name, value in sent.items() if not name.startswith("sagemaker_")}
+    # when SageMaker's tuner adds those that it searches
+    if job == "trial" and strategy == "random":
+        kinds = plan["tune"]["config"]["ParameterRanges"].values()
+        own |= {one["Name"]: one.get("MinValue") or one["Values"][0] for kind in kinds for one in kind}
+    # then they are all that the program knows (but for how confident an answer must be, which is training's own)
+    assert set(own) == {field.name for field in dataclasses.fields(takes)} - {"unknown_keep"}
+    parameters.parse_as(takes, [word for name, value in own.items() for word in (f"--{name}", value)], program)
 
 
 @pytest.mark.parametrize("field", SHARED, ids=lambda field: field.path)
@@ -33,7 +54,7 @@ def test_training_takes_both_ends_of_every_range(field: Field) -> None:
     name = field.path.rpartition(".")[2]
     for value in (field.minimum, field.maximum):
         assert value is not None
-        parsed = parameters.parse([f"--{name}", str(field.kind(value))])
+        parsed = parameters.parse([f"--{name}", str(field.kind(value))])  # type: ignore[call-overload]
         assert getattr(parsed, name) == value
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local_aws.autoscaling import AutoScaling
+from local_aws.ec2_api import EC2
+from local_aws.errors import Response
 from local_aws.sagemaker.api import SageMaker
 from local_aws.settings import REPOSITORY_ROOT, Paths
 
@@ -21,11 +24,16 @@ def listed(heading: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`([A-Z]\w+)`", cell)}
 
 
-@pytest.mark.parametrize("heading", ["SageMaker", "Application Auto Scaling"])
+@pytest.mark.parametrize("heading", ["SageMaker", "Application Auto Scaling", "EC2"])
 def test_the_table_and_the_dispatch_agree(heading: str, tmp_path: Path) -> None:
-    services = {
-        "SageMaker": SageMaker(Paths(tmp_path)).service,
-        "Application Auto Scaling": AutoScaling(tmp_path / "autoscaling.json", {}).service,
+    operations = {
+        "SageMaker": set(SageMaker(Paths(tmp_path)).service.operations),
+        "Application Auto Scaling": set(AutoScaling(tmp_path / "autoscaling.json", {}).service.operations),
+        "EC2": set(EC2(Paths(tmp_path), lambda name: None, _nobody).operations),
     }
 
-    assert listed(heading) == set(services[heading].operations)
+    assert listed(heading) == operations[heading]
+
+
+async def _nobody(*_: Any) -> Response:
+    raise AssertionError("nobody is asked")

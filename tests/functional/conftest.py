@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import tarfile
 import time
 import uuid
@@ -49,10 +51,13 @@ def wait_for(check: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
 
 @dataclass
 class LocalAws:
-    """A started emulator."""
+    """A started emulator, with ROLE in it."""
 
     state: Path
     info: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        make_role(self)
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client of it, without retries: a test wants to see every answer."""
@@ -135,6 +140,21 @@ class Stage:
         client.create_endpoint(EndpointName=name, EndpointConfigName=name)
         client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
         return name
+
+
+def make_role(aws: LocalAws) -> None:
+    """ROLE: every service may take it on and it may do everything, for tests that are not about IAM."""
+    services = ("sagemaker", "lambda", "states", "codebuild", "ec2", "events", "scheduler")
+    trust = {"Effect": "Allow", "Principal": {"Service": [f"{one}.amazonaws.com" for one in services]}}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    iam = aws.client("iam")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(
+            RoleName="test", AssumeRolePolicyDocument=json.dumps({"Statement": [{**trust, "Action": "sts:AssumeRole"}]})
+        )
+        iam.put_role_policy(
+            RoleName="test", PolicyName="everything", PolicyDocument=json.dumps({"Statement": [everything]})
+        )
 
 
 def build_stage(aws: LocalAws) -> Stage:

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import ROLE, LocalAws, build_stage, packed, wait_for
+from tests.functional.conftest import ROLE, LocalAws, Stage, build_stage, packed, wait_for
 from tools import local_stack, remains
 from tools.stack import Stack, describe_stack
 
@@ -30,15 +30,16 @@ def tags(stack: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An emulator of its own, the stack deployed on it, and what two runs of the pipeline would have made."""
-    state = tmp_path_factory.mktemp("destroy") / "aws"
+    scratch = tmp_path_factory.mktemp("destroy")
+    state = scratch / "aws"
     kept = dict(os.environ)
     try:
         local_stack.start(state)
-        local_stack.sam("build")
-        local_stack.sam("deploy", "--config-env", "local")
+        local_stack.build_and_deploy(scratch)
         stack = describe_stack(NAME)
-        image = build_stage(LocalAws(state, json.loads((state / "local_aws.json").read_text()))).image
-        make_what_runs_make(stack, image)
+        stage = build_stage(LocalAws(state, json.loads((state / "local_aws.json").read_text())))
+        make_what_runs_make(stack, stage.image)
+        leave_running(stage)
         yield stack
     finally:
         local_stack.stop(state)
@@ -53,6 +54,7 @@ def make_what_runs_make(stack: Stack, image: str) -> None:
         s3.put_object(Bucket=stack.data_bucket, Key="dogImages/train/a.jpg", Body=body)
     s3.delete_object(Bucket=stack.data_bucket, Key="dogImages/train/a.jpg")
     data = f"s3://{stack.artifact_bucket}/runs/first/model.tar.gz"
+    containers = [{"Image": image, "ModelDataUrl": data}]
     s3.put_object(
         Bucket=stack.artifact_bucket, Key="runs/first/model.tar.gz", Body=packed(None, **{"version.txt": "1"})
     )
@@ -72,6 +74,15 @@ def make_what_runs_make(stack: Stack, image: str) -> None:
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags(owner))
     sagemaker.create_endpoint(EndpointName=NAME, EndpointConfigName=f"{NAME}-second", Tags=tags(NAME))
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    sagemaker.create_model_package(
+        ModelPackageGroupName=NAME,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": containers,
+            "SupportedContentTypes": ["image/jpeg"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+    )
     target = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{NAME}/variant/primary",
@@ -89,6 +100,49 @@ def make_what_runs_make(stack: Stack, image: str) -> None:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration=metric,
     )
+
+
+def leave_running(stage: Stage) -> None:
+    """An instance and a tuning job that no run waits for any more, and the neighbour's instance."""
+    for owner in (NAME, NEIGHBOUR):
+        boto3.client("ec2").run_instances(
+            ImageId="resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            UserData="#!/bin/bash\nsleep 600\n",
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags(owner)}],
+        )
+    job = stage.job("unused", mode="wait")
+    kept = ("RoleArn", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig", "ResourceConfig")
+    boto3.client("sagemaker").create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=f"{NAME}-search",
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "validation:accuracy"},
+            "ResourceLimits": {"MaxParallelTrainingJobs": 1, "MaxNumberOfTrainingJobs": 20},
+            "ParameterRanges": {"IntegerParameterRanges": [{"Name": "epochs", "MinValue": "1", "MaxValue": "3"}]},
+        },
+        TrainingJobDefinition={
+            **{name: job[name] for name in (*kept, "StoppingCondition")},
+            "StaticHyperParameters": {name: text for name, text in job["HyperParameters"].items() if name != "epochs"},
+        },
+        Tags=tags(NAME),
+    )
+
+
+def instances() -> list[str]:
+    """The stacks of the instances that are not gone."""
+    found = boto3.client("ec2").describe_instances(
+        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down", "stopped"]}]
+    )["Reservations"]
+    return [
+        tag["Value"]
+        for reservation in found
+        for one in reservation["Instances"]
+        for tag in one["Tags"]
+        if tag["Key"] == remains.STACK_TAG
+    ]
 
 
 def destroy(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -153,7 +207,9 @@ def test_a_stack_that_is_not_kennels_is_refused_with_its_buckets_full(deployed: 
 def test_nothing_is_left_of_a_destroyed_stack_and_a_neighbour_keeps_its_own(deployed: Stack) -> None:
     # given a stack in service, all of which can be found
     found = remains.find(NAME)
-    assert {line.partition(" ")[0] for line in found} >= {"stack", "scalable", "endpoint", "model", "bucket", "log"}
+    kinds = {"stack", "scalable", "endpoint", "model", "bucket", "log", "instance", "running"}
+    assert {line.partition(" ")[0] for line in found} >= kinds
+    assert any(line.startswith("running tuning job ") for line in found)
     # when destroying it is interrupted while its endpoint goes
     interrupted = interrupt_while_the_endpoint_goes()
     # then it says so, the teardown is stopped, and the stack is still there
@@ -171,6 +227,7 @@ def test_nothing_is_left_of_a_destroyed_stack_and_a_neighbour_keeps_its_own(depl
     assert [one["ModelName"] for one in boto3.client("sagemaker").list_models()["Models"]] == [f"{NEIGHBOUR}-first"]
     configs = boto3.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
     assert [one["EndpointConfigName"] for one in configs] == [f"{NEIGHBOUR}-first"]
+    assert instances() == [NEIGHBOUR]
     # and a second time there is nothing to do
     again = destroy(NAME, "--yes")
     assert (again.returncode, again.stdout) == (0, f"There is no stack {NAME}, and nothing is left of one.\n")

@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .conftest import ROLE, LocalAws
@@ -29,14 +30,19 @@ def handler(event, context):
 """
 
 
-def function(aws: LocalAws) -> str:
+def function(aws: LocalAws, code: str = CODE) -> str:
     """A new function; gives its name."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("app.py", CODE)
+        archive.writestr("app.py", code)
     name = f"f-{uuid.uuid4().hex[:8]}"
     aws.client("lambda").create_function(
-        FunctionName=name, Runtime="python3.13", Role=ROLE, Handler="app.handler", Code={"ZipFile": buffer.getvalue()}
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="app.handler",
+        Timeout=20,
+        Code={"ZipFile": buffer.getvalue()},
     )
     return name
 
@@ -95,3 +101,36 @@ def test_calls_and_errors_are_counted(local_aws: LocalAws) -> None:
 
     assert (total("Invocations"), total("Errors")) == (2, 1)
     assert total("Duration") > 0
+
+
+SLOW_TO_START = """
+import os, time
+time.sleep(0.4)
+
+def handler(event, context):
+    time.sleep(event["seconds"])
+    return os.getpid()
+"""
+
+
+def processes_of_calls_at_once(aws: LocalAws, name: str, calls: int, seconds: float) -> list[int]:
+    """The process that answered each of `calls` calls made at the same time."""
+    with ThreadPoolExecutor(calls) as pool:
+        answers = list(pool.map(lambda _: call(aws, name, seconds=seconds), range(calls)))
+    assert [error for error, _ in answers] == [None] * calls
+    return [pid for _, pid in answers]
+
+
+def test_a_burst_waits_for_what_becomes_free_instead_of_starting_a_process_for_every_call(local_aws: LocalAws) -> None:
+    # given a function that takes longer to start than to answer
+    name = function(local_aws, SLOW_TO_START)
+    # when thirty calls come at once, and nothing is warm
+    used = processes_of_calls_at_once(local_aws, name, calls=30, seconds=0.0)
+    # then a few processes have answered them all
+    assert len(set(used)) <= 10
+
+
+def test_calls_that_last_run_side_by_side_in_processes_of_their_own(local_aws: LocalAws) -> None:
+    name = function(local_aws, SLOW_TO_START)
+    used = processes_of_calls_at_once(local_aws, name, calls=3, seconds=4.0)
+    assert len(set(used)) == 3

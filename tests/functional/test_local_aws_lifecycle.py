@@ -109,7 +109,7 @@ def test_a_restart_keeps_everything_and_brings_endpoints_back(state: Path) -> No
     assert json.loads(answer["Body"].read())["version"] == "1"
     job = client.describe_training_job(TrainingJobName="interrupted")
     assert job["TrainingJobStatus"] == "Failed"
-    assert "stopped while the job was running" in job["FailureReason"]
+    assert "stopped while the training job was running" in job["FailureReason"]
     assert second.aws.client("s3").get_object(Bucket="stage", Key="data/train/0.jpg")["Body"].read() == b"picture"
     assert client.list_models()["Models"][0]["ModelName"] == name
 

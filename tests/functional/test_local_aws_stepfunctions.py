@@ -9,37 +9,11 @@ from typing import Any
 
 import pytest
 
+from . import machines
 from .conftest import ROLE, Stage, wait_for
+from .machines import ended, run, start
 
 TRAIN = "arn:aws:states:::sagemaker:createTrainingJob.sync"
-
-
-def start(stage: Stage, states: dict[str, Any], **machine: Any) -> str:
-    """Creates a JSONata state machine that begins with the first of `states`, and starts it."""
-    client = stage.aws.client("stepfunctions")
-    definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **machine}
-    created = client.create_state_machine(
-        name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=ROLE
-    )
-    execution: str = client.start_execution(stateMachineArn=created["stateMachineArn"], input="{}")["executionArn"]
-    return execution
-
-
-def ended(stage: Stage, execution: str) -> dict[str, Any]:
-    """The execution once it has ended."""
-    client = stage.aws.client("stepfunctions")
-
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = client.describe_execution(executionArn=execution)
-        return found if found["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = wait_for(look, "the execution's end")
-    return found
-
-
-def run(stage: Stage, states: dict[str, Any], **machine: Any) -> dict[str, Any]:
-    """Runs a state machine to its end."""
-    return ended(stage, start(stage, states, **machine))
 
 
 def train(stage: Stage, mode: str, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -64,6 +38,32 @@ def test_a_job_state_waits_and_gives_the_jobs_description(stage: Stage) -> None:
     assert output["TrainingJobName"] == name
     assert output["ModelArtifacts"]["S3ModelArtifacts"].endswith("/model.tar.gz")
     assert output["CreationTime"] > time.time() * 1000 - 600_000
+
+
+def test_the_history_tells_what_was_asked_and_what_came_back(stage: Stage) -> None:
+    name, state = train(stage, "good", TimeoutSeconds=600)
+
+    execution = start(stage, {"Train": state})
+    ended(stage, execution)
+
+    events = machines.history(stage, execution)
+    assert [event["type"] for event in events] == [
+        "ExecutionStarted",
+        "TaskStateEntered",
+        "TaskScheduled",
+        "TaskStarted",
+        "TaskSubmitted",
+        "TaskSucceeded",
+        "TaskStateExited",
+        "ExecutionSucceeded",
+    ]
+    assert [event["previousEventId"] for event in events] == [0, 0, 2, 3, 4, 5, 6, 7]
+    scheduled, _, submitted, succeeded = (machines.details(event) for event in events[2:6])
+    assert (scheduled["resourceType"], scheduled["resource"]) == ("sagemaker", "createTrainingJob.sync")
+    assert (scheduled["region"], scheduled["timeoutInSeconds"]) == ("us-east-1", 600)
+    assert json.loads(scheduled["parameters"])["TrainingJobName"] == name
+    assert json.loads(submitted["output"])["TrainingJobArn"].endswith(name)
+    assert json.loads(succeeded["output"])["TrainingJobStatus"] == "Completed"
 
 
 def test_a_failed_job_fails_the_state_with_the_jobs_description(stage: Stage) -> None:
@@ -93,6 +93,7 @@ def test_a_state_that_times_out_stops_its_job(stage: Stage) -> None:
     done = run(stage, {"Train": state})
 
     assert (done["status"], done["error"]) == ("FAILED", "States.Timeout")
+    assert machines.event(stage, done["executionArn"], "TaskTimedOut")["error"] == "States.Timeout"
     wait_for(lambda: status(stage, name) == "Stopped", "the job's end")
 
 
@@ -135,7 +136,7 @@ def _running(stage: Stage, job: str) -> bool:
             {"EndpointName": "a", "EndpointConfigName": "b", "DeploymentConfig": {}},
             "States.Runtime",
         ),
-        ("arn:aws:states:::sagemaker:createTransformJob.sync", {}, "States.Runtime"),
+        ("arn:aws:states:::sagemaker:createProcessingJob.sync", {}, "States.Runtime"),
         (
             "arn:aws:states:::aws-sdk:applicationautoscaling:deregisterScalableTarget",
             {
@@ -229,10 +230,20 @@ def test_assign_sees_the_variables_from_before_the_state(stage: Stage) -> None:
     assert json.loads(run(stage, states)["output"]) == [2, 1]
 
 
+def test_a_succeed_state_gives_its_output(stage: Stage) -> None:
+    states = {
+        "Count": {"Type": "Pass", "Assign": {"count": 3}, "Next": "Done"},
+        "Done": {"Type": "Succeed", "Output": {"removed": "{% $count %}"}},
+    }
+
+    assert json.loads(run(stage, states)["output"]) == {"removed": 3}
+
+
 def test_a_stopped_execution_does_not_go_on_after_a_wait(stage: Stage) -> None:
     execution = start(stage, {"Wait": {"Type": "Wait", "Seconds": 1, "Next": "After"}, "After": {"Type": "Succeed"}})
     client = stage.aws.client("stepfunctions")
 
+    client.stop_execution(executionArn=execution)
     client.stop_execution(executionArn=execution)
     time.sleep(1.5)
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from local_aws import supervisor
 
-from . import test_local_aws_stepfunctions as machines
+from . import machines
 from .conftest import LocalAws, Stage, build_stage, packed, wait_for
 
 ENDED = ("Completed", "Failed", "Stopped")
@@ -34,8 +34,10 @@ if given.mode == "wait":
 if given.mode == "silent":
     sys.exit(0)
 score = float(given.level) if given.level else 1 - (given.x - 0.3) ** 2 - (given.y - 0.7) ** 2
-for epoch in range(3):
+for epoch in range(9 if given.mode == "steps" else 3):
     print(f"epoch {epoch} score={score!r};", flush=True)
+    if given.mode == "steps":
+        time.sleep(0.3)
     if given.mode == "linger" and score < 0.5:
         time.sleep(60)
 time.sleep(0.2)
@@ -258,6 +260,22 @@ def test_early_stopping_stops_a_trial_that_falls_behind_the_median(stage: Stage)
     assert job["ObjectiveStatusCounters"]["Succeeded"] == 4
 
 
+def test_hyperband_stops_the_trials_that_others_beat_and_lets_the_best_run(stage: Stage) -> None:
+    resources = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
+    config = {"Strategy": "Hyperband", "StrategyConfig": resources, "RandomSeed": 1}
+
+    job = run(stage, 4, 1, mode="steps", config={**config, "ParameterRanges": levels("0.9", "0.5", "0.3", "0.1")})
+
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    assert value(job["BestTrainingJob"]) == 0.9
+    found = trials(stage, job["HyperParameterTuningJobName"])
+    best_so_far = [value(one) == max(value(other) for other in found[: place + 1]) for place, one in enumerate(found)]
+    assert best_so_far != [True] * 4  # or this seed shows nothing
+    expected = ["Completed" if best else "Stopped" for best in best_so_far]
+    assert [one["TrainingJobStatus"] for one in found] == expected
+    assert job["ObjectiveStatusCounters"]["Succeeded"] == 4
+
+
 @pytest.mark.parametrize(
     ("mode", "jobs", "reason"),
     [
@@ -327,7 +345,12 @@ def test_tuning_jobs_are_listed_and_a_name_is_taken_once(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"Strategy": "Hyperband"}, r"Hyperband.*COVERAGE\.md"),
+        ({"Strategy": "Hyperband"}, "MaxResource must be specified"),
+        ({"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}, "EarlyStoppingType must be Off"),
+        (
+            {"StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 3}}},
+            "only be specified with the Hyperband strategy",
+        ),
         ({"Strategy": "Guess"}, "enum value set"),
         ({"Strategy": "Grid"}, "categorical parameters only"),
         ({"Strategy": "Grid", "ParameterRanges": levels("1", "2")}, "must be 2, the number of combinations"),

@@ -17,6 +17,11 @@ from jsonata import Jsonata, utils  # type: ignore[import-untyped,unused-ignore]
 from tools.asl_services import Call
 
 World = Callable[[str, dict[str, Any]], Any]
+CONTEXT = {
+    "Execution": {"Name": "execution", "Id": "arn:execution", "StartTime": "2026-11-20T10:00:00Z"},
+    "State": {"RetryCount": 0, "EnteredTime": "2026-11-20T12:00:00.123Z"},
+    "Task": {"Token": "token"},
+}
 
 
 class TaskError(Exception):
@@ -61,8 +66,8 @@ def walk(machine: dict[str, Any], run_input: Any, world: World) -> Walk:
     while name:
         state = machine["States"][name]
         done.states.append(name)
-        assert len(done.states) < 2000, f"the machine goes round in circles: {done.states[-6:]}"
-        seen = {"input": current, "context": {"Execution": {"Name": "execution", "StartTime": "2026-11-20T10:00:00Z"}}}
+        assert len(done.states) < 8000, f"the machine goes round in circles: {done.states[-6:]}"
+        seen = {"input": current, "context": CONTEXT}
         if state["Type"] == "Fail":
             done.error, done.cause = (evaluate(state[part], variables, **seen) for part in ("Error", "Cause"))
             return done
@@ -95,8 +100,9 @@ def _task(
     try:
         arguments = evaluate(state["Arguments"], variables, **seen)
         _validate(state["Resource"], arguments)
-        result = world(":".join(state["Resource"].split(":")[-2:]), arguments)
+        result = world(state["Resource"].partition(":::")[2].removeprefix("aws-sdk:"), arguments)
         assigned = evaluate(state.get("Assign", {}), variables, **seen, result=result)
+        output = evaluate(state["Output"], variables, **seen, result=result) if "Output" in state else result
     except TaskError as error:
         for catcher in state["Catch"]:
             if error.error in catcher["ErrorEquals"] or "States.ALL" in catcher["ErrorEquals"]:
@@ -107,14 +113,16 @@ def _task(
                     output,
                 )
         raise
-    return state["Next"], assigned, result
+    return state["Next"], assigned, output
 
 
 def _validate(resource: str, arguments: dict[str, Any]) -> None:
     """botocore's own judgement of the evaluated arguments."""
+    if any(part in resource for part in (":lambda:", ":states:", ":apigateway:")):
+        return  # what they send on is any JSON to Step Functions, but bytes or text to the API
     call = Call(resource)
-    if call.service == "lambda":
-        return  # its Payload is any JSON to Step Functions, but bytes to the API
+    if "Body" in arguments:
+        arguments = {**arguments, "Body": json.dumps(arguments["Body"])}
     shape = call.model.operation_model(call.action[0].upper() + call.action[1:]).input_shape
     report = botocore.validate.ParamValidator().validate(_api_names(shape, arguments), shape)
     assert not report.has_errors(), f"{resource}: {report.generate_report()}"

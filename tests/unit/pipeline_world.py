@@ -1,121 +1,65 @@
-"""A small world for the pipeline to act in: an image registry, one endpoint that changes in steps, and its scaling."""
+"""A small world for the pipeline to act in: an image registry, a bucket, jobs that end at once, nested executions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from tests.unit.account import Account
 from tests.unit.asl_walker import TaskError
+from tests.unit.plans import make_plan
 
-TEXT = (Path(__file__).parents[2] / "statemachine" / "pipeline.asl.json").read_text(encoding="utf-8")
-ROLE = "arn:aws:iam::000000000000:role/kennel"
-SUBSTITUTIONS = {
-    "TrainingRoleArn": ROLE,
-    "ServingRoleArn": ROLE,
-    "ServingRepository": "kennel/serving",
-    "CpuTrainingImage": "cpu-image",
-    "GpuTrainingImage": "gpu-image",
-    "ArtifactBucket": "artifacts",
-    "StackName": "kennel",
-    "Region": "us-east-1",
-}
-PLAN: dict[str, Any] = {
+TRIALS = [
+    {
+        "TrainingJobName": f"kennel-1a2b3c4d-00{number}-aaaa",
+        "TunedHyperParameters": {"learning_rate": rate},
+        "FinalHyperParameterTuningJobObjectiveMetric": {"MetricName": "validation:loss", "Value": loss},
+        "TrainingJobStatus": status,
+        "TrainingStartTime": "2026-11-20T10:00:00Z",
+        "TrainingEndTime": "2026-11-20T10:00:07Z",
+    }
+    for number, (rate, loss, status) in enumerate(
+        [("0.9", 0.1, "Stopped"), ("0.004", 0.2, "Completed"), ("0.001", 0.3, "Completed")]
+    )
+]
+FIGURES = {
     "run": "first-1a2b3c4d",
-    "names": {"job": "kennel-first", "model": "kennel-first", "endpoint_config": "kennel-first", "endpoint": "kennel"},
-    "data": {
-        "uri": "s3://data/dogImages/",
-        "pictures": 8,
-        "classes": 2,
-        "smoke_picture": "s3://data/dogImages/test/a.jpg",
-    },
-    "code": {"uri": "s3://artifacts/code/ab/source.tar.gz", "sha256": "ab"},
-    "image_uri": "localhost:5000/kennel/serving:abcdef0123456789",
-    "features": {"backbone": "efficientnet_lite0", "views": 2, "pretrained": None},
-    "hyperparameters": {"run": "true", "epochs": "5", "learning_rate": "0.003"},
-    "train": {
-        "instance_type": "ml.c7i.xlarge",
-        "instances": 1,
-        "volume_gb": 30,
-        "max_runtime_seconds": 600,
-        "spot": False,
-    },
-    "endpoint": {
-        "instance_type": "ml.c7i.large",
-        "initial_instances": 1,
-        "minimum": 1,
-        "maximum": 3,
-        "target_invocations_per_minute": 600,
-        "scale_in_cooldown_seconds": 300,
-        "scale_out_cooldown_seconds": 60,
-    },
-    "output_uri": "s3://artifacts/runs/first/",
+    "split": "test",
+    "pictures": 40,
+    "accuracy": 0.95,
+    "top5": 1.0,
+    "calibration_error": 0.04,
+    "incumbent": None,
 }
-FORMER_POLICY = {
-    "TargetValue": 99.0,
-    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-}
-RESOURCE_ID = "endpoint/kennel/variant/primary"
+MISSING = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:aws:sagemaker:::endpoint/kennel".')
 
 
-def machine() -> dict[str, Any]:
-    text = TEXT
-    for name, value in SUBSTITUTIONS.items():
-        text = text.replace(f"${{{name}}}", value)
-    definition: dict[str, Any] = json.loads(text)
-    return definition
+class World(Account):
+    """Answers the pipeline's calls; in `fail` a training job is known by its name in the plan, `job` or `evaluate`."""
 
-
-class World:
-    """Answers the pipeline's calls. `fail` names calls (`sagemaker__createModel`) and what they answer or raise.
-
-    A list there is used up call by call, None meaning the ordinary answer.
-    """
-
-    def __init__(self, **fail: Any) -> None:
-        self.fail = {
-            name.replace("__", ":"): list(answer) if isinstance(answer, list) else answer
-            for name, answer in fail.items()
-        }
-        self.plan = PLAN
-        self.calls: list[tuple[str, dict[str, Any]]] = []
+    def __init__(self, run_input: dict[str, Any] | None = None, weights: str | None = None, /, **fail: Any) -> None:
+        super().__init__(**fail)
+        self.plan = make_plan(run_input, weights)
         self.image = True
-        self.configs: set[str] = set()
-        self.models: set[str] = set()
-        self.endpoint: dict[str, Any] | None = None
-        self.pending: list[dict[str, Any]] = []  # states of the endpoint, one a look
-        self.broken_update = False
-        self.broken_start: list[dict[str, Any]] = []  # what a new endpoint goes through instead of coming into service
-        self.scaling: dict[str, Any] = {}
+        self.serving = False
+        self.figures: dict[str, Any] = FIGURES
+        self.objects: dict[str, Any] = {}
 
-    def with_endpoint(self, scaling: bool = True) -> World:
-        """An endpoint that an earlier run left in service."""
-        self.configs, self.models = {"kennel-old"}, {"kennel-old"}
-        self.endpoint = {"EndpointStatus": "InService", "EndpointConfigName": "kennel-old"}
-        if scaling:
-            self.scaling = {"target": (2, 9), "policy": FORMER_POLICY}
-        return self
+    def known_as(self, call: str, arguments: dict[str, Any]) -> str:
+        step = {self.plan["names"][job]: job for job in ("features", "tune", "evaluate", "job")}
+        return step.get(arguments.get("TrainingJobName", ""), call) if ":createTrainingJob" in call else call
 
-    def __call__(self, call: str, arguments: dict[str, Any]) -> Any:
-        self.calls.append((call, arguments))
-        answer = self.fail.get(call)
-        if isinstance(answer, list):
-            answer = answer.pop(0) if answer else None
-        if isinstance(answer, Exception):
-            raise answer
-        if answer is not None:
-            return answer
-        method: Callable[[dict[str, Any]], Any] = getattr(self, "do_" + call.partition(":")[2].partition(".")[0])
-        return method(arguments)
+    def job(self, name: str) -> dict[str, Any]:
+        wanted = self.plan["names"][name]
+        return next(a for made, a in self.requests if "Training" in made and a.get("TrainingJobName") == wanted)
 
-    def arguments(self, call: str) -> dict[str, Any]:
-        return next(arguments for made, arguments in self.calls if made == call)
+    def channels(self, name: str) -> dict[str, str]:
+        return {
+            one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in self.job(name)["InputDataConfig"]
+        }
 
-    def do_invoke(self, arguments: dict[str, Any]) -> Any:
-        if "input" in arguments["Payload"]:
-            return {"Payload": self.plan}
-        return {"Payload": {"statusCode": 200, "body": json.dumps({"model": PLAN["run"], "predictions": []})}}
+    def do_invoke(self, _: Any) -> Any:
+        return {"Payload": self.plan}
 
     def do_describeImages(self, _: Any) -> Any:
         if not self.image:
@@ -123,92 +67,64 @@ class World:
         return {"ImageDetails": [{}]}
 
     def do_startBuild(self, _: Any) -> Any:
-        return {"Build": {"Id": "build:1"}}
+        return {"Build": {"Id": "build:1", "BuildStatus": "SUCCEEDED"}}
 
-    def do_batchGetBuilds(self, _: Any) -> Any:
-        return {"Builds": [{"BuildStatus": "SUCCEEDED"}]}
+    def do_getObject(self, arguments: dict[str, Any]) -> Any:
+        if arguments["Key"] not in self.objects:
+            raise TaskError("S3.NoSuchKeyException", "The specified key does not exist.")
+        return {"Body": json.dumps(self.objects[arguments["Key"]])}
 
-    def do_createTrainingJob(self, _: Any) -> Any:
+    def do_putObject(self, arguments: dict[str, Any]) -> Any:
+        self.objects[arguments["Key"]] = arguments["Body"]
+        return {}
+
+    def do_createTrainingJob(self, arguments: dict[str, Any]) -> Any:
+        output = f"{arguments['OutputDataConfig']['S3OutputPath']}{arguments['TrainingJobName']}/output/"
+        whole = arguments["OutputDataConfig"].get("CompressionType") == "NONE"
+        artifact = f"{output}model/" if whole else f"{output}model.tar.gz"
+        prefix = artifact.removeprefix("s3://artifacts/")
+        self.objects[f"{prefix}figures.json"] = self.figures
+        self.objects[f"{prefix}trials.json"] = {"best": {"values": {"learning_rate": "0.007"}}}
         return {
-            "ModelArtifacts": {"S3ModelArtifacts": "s3://artifacts/runs/first/model.tar.gz"},
-            "BillableTimeInSeconds": 42,
-            "FinalMetricDataList": [{"MetricName": "test:accuracy", "Value": 0.95, "Timestamp": 1}],
+            "ModelArtifacts": {"S3ModelArtifacts": artifact},
+            "TrainingTimeInSeconds": 42,
+            "FinalMetricDataList": [{"MetricName": "validation:accuracy", "Value": 0.96, "Timestamp": 1}],
         }
 
-    def do_createModel(self, arguments: dict[str, Any]) -> Any:
-        self.models.add(arguments["ModelName"])
-        return {}
+    def do_createHyperParameterTuningJob(self, _: Any) -> Any:
+        return {"ConsumedResources": {"RuntimeInSeconds": 99}}
 
-    def do_deleteModel(self, arguments: dict[str, Any]) -> Any:
-        self.models.discard(arguments["ModelName"])
-        return {}
-
-    def do_createEndpointConfig(self, arguments: dict[str, Any]) -> Any:
-        self.configs.add(arguments["EndpointConfigName"])
-        return {}
-
-    def do_deleteEndpointConfig(self, arguments: dict[str, Any]) -> Any:
-        used = self.endpoint and self.endpoint["EndpointConfigName"]
-        assert used != arguments["EndpointConfigName"], "a configuration in use is not to be deleted"
-        self.configs.discard(arguments["EndpointConfigName"])
-        return {}
+    def do_listTrainingJobsForHyperParameterTuningJob(self, _: Any) -> Any:
+        return {"TrainingJobSummaries": TRIALS}
 
     def do_describeEndpoint(self, _: Any) -> Any:
-        if self.pending:
-            self.endpoint = self.pending.pop(0)
-        if not self.endpoint:
-            raise TaskError(
-                "SageMaker.SageMakerException", 'Could not find endpoint "arn:aws:sagemaker:::endpoint/kennel".'
-            )
-        return self.endpoint
+        if not self.serving:
+            raise MISSING
+        return {"EndpointConfigName": "kennel-old", "EndpointStatus": "InService"}
 
-    def do_createEndpoint(self, arguments: dict[str, Any]) -> Any:
-        self._become(arguments["EndpointConfigName"], "Creating")
-        self.pending = list(self.broken_start) or self.pending
-        return {}
+    def do_describeEndpointConfig(self, _: Any) -> Any:
+        return {"ProductionVariants": [{"ModelName": "kennel-old"}]}
 
-    def do_updateEndpoint(self, arguments: dict[str, Any]) -> Any:
-        assert "target" not in self.scaling, "a scaled variant cannot change its instance type"
-        former = self.endpoint["EndpointConfigName"] if self.endpoint else ""
-        wanted = arguments["EndpointConfigName"]
-        self._become(
-            former if self.broken_update and wanted == PLAN["names"]["endpoint_config"] else wanted, "Updating"
-        )
-        return {}
+    def do_describeModel(self, _: Any) -> Any:
+        return {"PrimaryContainer": {"ModelDataUrl": "s3://artifacts/runs/old/model.tar.gz"}}
 
-    def do_deleteEndpoint(self, _: Any) -> Any:
-        self.pending = [{"EndpointStatus": "Deleting", "EndpointConfigName": "kennel-first"}, {}]
-        return {}
+    def do_createModelPackage(self, _: Any) -> Any:
+        return {"ModelPackageArn": "arn:aws:sagemaker:us-east-1:000000000000:model-package/kennel/1"}
 
-    def _become(self, config: str, status: str) -> None:
-        self.pending = [{"EndpointStatus": s, "EndpointConfigName": config} for s in (status, "InService")]
+    def do_describeModelPackage(self, _: Any) -> Any:
+        return {"ModelApprovalStatus": "PendingManualApproval"}
 
-    def do_describeScalableTargets(self, _: Any) -> Any:
-        target = self.scaling.get("target")
-        return {"ScalableTargets": [{"MinCapacity": target[0], "MaxCapacity": target[1]}] if target else []}
-
-    def do_describeScalingPolicies(self, _: Any) -> Any:
-        policy = self.scaling.get("policy")
-        found = {"PolicyName": "kennel-target-tracking", "TargetTrackingScalingPolicyConfiguration": policy}
-        return {"ScalingPolicies": [found] if policy else []}
-
-    def do_deregisterScalableTarget(self, _: Any) -> Any:
-        if not self.scaling:
-            raise TaskError("ApplicationAutoScaling.ObjectNotFoundException", "No scalable target found")
-        self.scaling = {}
-        return {}
-
-    def do_registerScalableTarget(self, arguments: dict[str, Any]) -> Any:
-        assert arguments["ResourceId"] == RESOURCE_ID
-        self.scaling["target"] = (arguments["MinCapacity"], arguments["MaxCapacity"])
-        return {}
-
-    def do_putScalingPolicy(self, arguments: dict[str, Any]) -> Any:
-        self.scaling["policy"] = arguments["TargetTrackingScalingPolicyConfiguration"]
-        return {}
+    def do_startExecution(self, arguments: dict[str, Any]) -> Any:
+        if "train-on-ec2" in arguments["StateMachineArn"]:
+            uri = "s3://artifacts/runs/ec2/model.tar.gz"
+            return {"Output": {"model_data": uri, "seconds": 30, "metrics": {"validation:accuracy": 0.9}}}
+        return {"Output": {"run": self.plan["run"], "endpoint": "kennel", "replaced": ""}}
 
     def do_stopTrainingJob(self, _: Any) -> Any:
         return {}
 
-    def do_stopBuild(self, _: Any) -> Any:
+    def do_stopHyperParameterTuningJob(self, _: Any) -> Any:
+        return {}
+
+    def do_updateModelPackage(self, _: Any) -> Any:
         return {}

@@ -9,8 +9,12 @@ from html.parser import HTMLParser
 import numpy as np
 
 from training.calibrate import softmax
-from training.evaluate import evaluate
-from training.report_shape import BadFileFigures, Report, SplitFigures
+from training.comparison import Told, compare
+from training.evaluation import evaluate
+from training.evaluation_shape import IncumbentFigures, Report, TrialFigures, TuningFigures
+from training.prices import priced
+from training.record import TrainingRecord
+from training.report_shape import BadFileFigures, SplitFigures
 
 VOID = {"img", "meta"}
 
@@ -76,14 +80,46 @@ def drawn_report(
     tested: bool = True,
     bad: Sequence[BadFileFigures] = (),
 ) -> Report:
-    """A whole report; with `tested` false the data has no test split."""
+    """A whole report without incumbent, tuning and steps; with `tested` false the data has no test split."""
+    return {
+        "run": "drawn",
+        "split": "test" if tested else "valid",
+        "created": "2026-01-02T05:06:07+00:00",
+        "model": {
+            "version": "drawn",
+            "backbone": "efficientnet_lite0",
+            "classes": classes,
+            "temperature": 1.0,
+            "threshold": 0.5,
+        },
+        "data": {
+            "version": "e" * 64,
+            "files": each * len(classes) + len(bad),
+            "bad_share": 0.01,
+            "bad_files": bad,
+            "notes": {"test/a/grey.png": ["grey picture, converted to RGB"]},
+            "ignored": ["test/readme.txt"],
+        },
+        "figures": drawn_split(classes, each, certainty),
+        "incumbent": None,
+        "tuning": None,
+        "steps": [],
+        "training": drawn_record(classes, epochs=epochs, bad=bad),
+        "problems": [],
+        "timings_seconds": {"candidate": 1.5},
+        "peak_memory_mb": 500.0,
+    }
+
+
+def drawn_record(classes: Sequence[str], *, epochs: int = 5, bad: Sequence[BadFileFigures] = ()) -> TrainingRecord:
+    """The training.json of a model of these classes."""
     history = [
         {"number": n, "train_loss": 1 + 1 / n, "validation_loss": 1 / n, "validation_accuracy": 1 - 0.5 / n}
         for n in range(1, epochs + 1)
     ]
     return {
         "version": "drawn",
-        "metrics": {"test:accuracy": 0.9 if tested else None, "epoch": epochs},
+        "metrics": {"validation:accuracy": 0.9, "epoch": epochs},
         "provenance": {
             "data_version": "d" * 64,
             "code_sha256": "c" * 64,
@@ -97,15 +133,14 @@ def drawn_report(
         "data": {
             "version": "d" * 64,
             "classes": classes,
-            "pictures": {"train": 9, "valid": 9, "test": 9},
+            "pictures": {"train": 9, "valid": 9},
             "bad_share": 0.01,
             "bad_files": bad,
             "notes": {"train/a/grey.png": ["grey picture, converted to RGB"]},
             "ignored": ["train/readme.txt"],
         },
         "history": history,  # type: ignore[typeddict-item]  # of EpochFigures
-        "validation": drawn_split(classes, each, certainty, "valid"),
-        "test": drawn_split(classes, each, certainty) if tested else None,
+        "validation": drawn_split(classes, 3, 3.0, "valid"),
         "export": {
             "pictures": 32,
             "label_agreement": 1.0,
@@ -113,7 +148,56 @@ def drawn_report(
             "served_label_agreement": 1.0,
             "served_probability_gap": 0.01,
         },
-        "hosts": 1,
+        "hosts": 2,
         "timings_seconds": {"data": 0.1, "features": 12.5},
         "peak_memory_mb": 600.0,
     }
+
+
+def drawn_incumbent(classes: Sequence[str], gained: int, lost: int, both: int = 20) -> IncumbentFigures:
+    """A comparison on pictures of the first two of `classes`: `both` are told right by both models."""
+    count = both + gained + lost
+    right, wrong = classes[0], classes[1]
+    truths = [right] * count
+    ours = [wrong if both + gained <= n else right for n in range(count)]
+    theirs = [wrong if both <= n < both + gained else right for n in range(count)]
+    files = [f"test/{right}/{n}.jpg" for n in range(count)]
+    told = [Told(tuple(answers), tuple(0.5 + n / count / 2 for n in range(count))) for answers in (ours, theirs)]
+    return compare("old", files, truths, *told)
+
+
+def drawn_tuning(objectives: Sequence[float | None], *, goal: str = "Minimize", name: str = "t") -> TuningFigures:
+    """A trial for each objective, failed where it is None; the learning rates span four decades."""
+    trials: list[TrialFigures] = [
+        {
+            "name": f"{name}-{n}",
+            "values": {
+                "learning_rate": str(10.0 ** (-4 + 4 * n / max(1, len(objectives) - 1))),
+                "schedule": "ab"[n % 2],
+            },
+            "objective": objective,
+            "status": "Failed" if objective is None else "Completed",
+            "seconds": 2.0,
+        }
+        for n, objective in enumerate(objectives)
+    ]
+    known = [(trial["objective"], n) for n, trial in enumerate(trials) if trial["objective"] is not None]
+    best = trials[(min if goal == "Minimize" else max)(known)[1]] if known else None
+    return {
+        "strategy": "random",
+        "objective": "validation:loss",
+        "goal": goal,  # type: ignore[typeddict-item]  # one of the two
+        "trials": trials,
+        "best": best and {"name": best["name"], "values": best["values"], "objective": best["objective"] or 0.0},
+    }
+
+
+def drawn_steps() -> Report:
+    """A report with a step of every kind: priced, on spot instances, and of an unknown price."""
+    report = drawn_report(["a", "b"])
+    kinds = (("Train", "ml.g5.xlarge", False), ("Tune", "ml.m5.large", True), ("Extract", "ml.new.large", False))
+    report["steps"] = [
+        priced({"step": step, "instance_type": kind, "instances": 2, "seconds": 1800.0, "spot": spot})
+        for step, kind, spot in kinds
+    ]
+    return report

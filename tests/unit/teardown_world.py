@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from tests.unit.account import Account
 from tests.unit.asl_walker import TaskError
+from tests.unit.plans import SAGEMAKER
 
-TEXT = (Path(__file__).parents[2] / "statemachine" / "teardown.asl.json").read_text(encoding="utf-8")
-ARN = "arn:aws:sagemaker:us-east-1:000000000000"
-SUBSTITUTIONS = {
-    "PipelineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:kennel-pipeline",
-    "SageMakerArn": ARN,
-    "StackName": "kennel",
-    "ArtifactBucket": "artifacts",
-}
 PAGE = 2
 OTHER_STACK = "kennel-dev"
 
 
-def machine() -> dict[str, Any]:
-    text = TEXT
-    for name, value in SUBSTITUTIONS.items():
-        text = text.replace(f"${{{name}}}", value)
-    definition: dict[str, Any] = json.loads(text)
-    return definition
-
-
-class World:
-    """Answers the teardown's calls. `fail` names calls (`sagemaker__deleteModel`) and what they raise, every time."""
+class World(Account):
+    """Answers the teardown's calls."""
 
     def __init__(self, **fail: Exception) -> None:
-        self.fail = {name.replace("__", ":"): error for name, error in fail.items()}
-        self.calls: list[str] = []
+        super().__init__(**fail)
         self.runs: list[str] = []
         self.targets: list[str] = []
         self.endpoint = ""  # its status; empty is none
         self.next_statuses: list[str] = []  # what it becomes, one a look
         # name -> owner by the tag kennel:stack; empty is no tag
-        self.things: dict[str, dict[str, str]] = {"endpoint-config": {}, "model": {}, "training-job": {}}
+        self.things: dict[str, dict[str, str]] = {
+            kind: {} for kind in ("endpoint-config", "model", "training-job", "hyper-parameter-tuning-job")
+        }
+        self.packages: list[str] = []
+        self.instances: list[str] = []
 
     def with_runs(self, *names: str) -> World:
         """What runs of these names have left: configurations and models, an endpoint, its scaling."""
@@ -48,14 +34,8 @@ class World:
             self.things[kind] |= {f"kennel-{name}": "kennel" for name in names}
         self.endpoint = "InService"
         self.targets = ["endpoint/kennel/variant/primary"]
+        self.packages = [f"{SAGEMAKER}:model-package/kennel/{number}" for number, _ in enumerate(names, 1)]
         return self
-
-    def __call__(self, call: str, arguments: dict[str, Any]) -> Any:
-        self.calls.append(call)
-        if call in self.fail:
-            raise self.fail[call]
-        method: Callable[[dict[str, Any]], Any] = getattr(self, "do_" + call.partition(":")[2])
-        return method(arguments)
 
     def do_listExecutions(self, arguments: dict[str, Any]) -> Any:
         assert arguments["StatusFilter"] == "RUNNING"
@@ -75,7 +55,7 @@ class World:
         if self.next_statuses:
             self.endpoint = self.next_statuses.pop(0)
         if not self.endpoint:
-            raise TaskError("SageMaker.SageMakerException", f'Could not find endpoint "{ARN}:endpoint/kennel".')
+            raise TaskError("SageMaker.SageMakerException", f'Could not find endpoint "{SAGEMAKER}:endpoint/kennel".')
         return {"EndpointStatus": self.endpoint}
 
     def do_deleteEndpoint(self, _: Any) -> Any:
@@ -89,6 +69,33 @@ class World:
     def do_listModels(self, arguments: dict[str, Any]) -> Any:
         return self._list("model", "Models", "ModelName", arguments)
 
+    def do_listHyperParameterTuningJobs(self, arguments: dict[str, Any]) -> Any:
+        assert arguments["StatusEquals"] == "InProgress"
+        kind = "HyperParameterTuningJob"
+        return self._list("hyper-parameter-tuning-job", f"{kind}Summaries", f"{kind}Name", arguments)
+
+    def do_listModelPackages(self, arguments: dict[str, Any]) -> Any:
+        assert arguments["ModelPackageGroupName"] == "kennel"
+        return _page([{"ModelPackageArn": arn} for arn in self.packages], "ModelPackageSummaryList", arguments)
+
+    def do_describeInstances(self, arguments: dict[str, Any]) -> Any:
+        assert arguments["Filters"][0] == {"Name": "tag:kennel:stack", "Values": ["kennel"]}
+        found = [{"Instances": [{"InstanceId": one}]} for one in self.instances]
+        return _page(found, "Reservations", arguments)
+
+    def do_deleteModelPackage(self, arguments: dict[str, Any]) -> Any:
+        self.packages.remove(arguments["ModelPackageName"])
+        return {}
+
+    def do_terminateInstances(self, arguments: dict[str, Any]) -> Any:
+        for name in arguments["InstanceIds"]:
+            self.instances.remove(name)
+        return {}
+
+    def do_stopHyperParameterTuningJob(self, arguments: dict[str, Any]) -> Any:
+        del self.things["hyper-parameter-tuning-job"][arguments["HyperParameterTuningJobName"]]
+        return {}
+
     def do_listTrainingJobs(self, arguments: dict[str, Any]) -> Any:
         assert arguments["StatusEquals"] == "InProgress"
         return self._list("training-job", "TrainingJobSummaries", "TrainingJobName", arguments)
@@ -98,7 +105,7 @@ class World:
         return _page(found, member, arguments)
 
     def do_listTags(self, arguments: dict[str, Any]) -> Any:
-        kind, _, name = arguments["ResourceArn"].removeprefix(f"{ARN}:").partition("/")
+        kind, _, name = arguments["ResourceArn"].removeprefix(f"{SAGEMAKER}:").partition("/")
         tags = {"project": "dogs"} | ({"kennel:stack": owner} if (owner := self.things[kind][name]) else {})
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 

@@ -103,6 +103,7 @@ COMPLETE = {
     "CODE_URI": "s3://kennel-artifacts/code/x/source.tar.gz",
     "CODE_SHA256": "0" * 64,
     "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel",
+    "AWS_REGION": "us-east-1",
     "DEFAULTS": "{}",
     "OWN_BUCKETS": " kennel-data , kennel-artifacts,",
 }

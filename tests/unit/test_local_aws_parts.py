@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from local_aws import archives
 from local_aws.codebuild import copy_sources, split_image_uri
 from local_aws.httpclient import Client, ConnectionLostError
+from local_aws.processes import BEHIND, behind_servers
 from local_aws.sagemaker.container import Host
 from local_aws.store import Store
 
@@ -131,3 +134,17 @@ def test_the_client_reads_lengths_chunks_and_bodies_until_the_end() -> None:
 def test_half_an_answer_is_a_lost_connection(answer: bytes) -> None:
     with pytest.raises(ConnectionLostError):
         asyncio.run(exchange(answer))
+
+
+def test_what_trains_and_what_it_starts_stand_behind_what_serves() -> None:
+    # given a job that starts something of its own once it is told to
+    script = "import os, subprocess; input(); subprocess.run(['nice'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as job:
+        # when it is put behind
+        behind_servers(job.pid)
+        said, _ = job.communicate("\n")
+    # then so is that, and a process that has ended is no error
+    assert int(said) >= BEHIND
+    behind_servers(job.pid)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -191,7 +192,10 @@ class TestLog:
         server.ask("GET", "/ping")
         server.classify(RED)
         server.classify(b"\xff\xd8\xffsecret")
-        good, bad = server.log_lines()[before:]
+        deadline = time.monotonic() + 10  # a line is written after its answer has gone
+        while len(lines := server.log_lines()[before:]) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        good, bad = lines
         assert {"time", "level", "event", "status", "bytes", "queue_ms", "decode_ms", "model_ms", "ms"} <= set(good)
         assert (bad["status"], bad["problem"]) == (400, "unreadable-image")
         assert "secret" not in server.log.read_text()

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 
 from tests.unit.asl_walker import TaskError, Walk, walk
-from tests.unit.teardown_world import OTHER_STACK, World, machine
+from tests.unit.plans import machine
+from tests.unit.teardown_world import OTHER_STACK, World
 
 DENIED = TaskError("SageMaker.SageMakerException", "AccessDeniedException: not authorized")
 THROTTLED = TaskError("SageMaker.SageMakerException", "Rate exceeded")
 
 
 def tear_down(world: World, run_input: dict[str, Any] | None = None) -> Walk:
-    return walk(machine(), run_input or {}, world)
+    return walk(machine("teardown"), run_input or {}, world)
 
 
 def nothing_left(world: World) -> bool:
-    return not (world.endpoint or world.targets or any(world.things.values()))
+    return not (world.endpoint or world.targets or world.packages or world.instances or any(world.things.values()))
 
 
 def test_everything_that_runs_made_goes_and_is_counted() -> None:
@@ -30,7 +31,15 @@ def test_everything_that_runs_made_goes_and_is_counted() -> None:
     assert done.states[-1] == "Done" and nothing_left(world)
     assert done.output == {
         "stack": "kennel",
-        "removed": {"scalable_targets": 1, "endpoints": 1, "endpoint_configs": 5, "models": 5, "stopped_jobs": 0},
+        "removed": {
+            "scalable_targets": 1,
+            "endpoints": 1,
+            "endpoint_configs": 5,
+            "models": 5,
+            "model_packages": 5,
+            "stopped_jobs": 0,
+            "instances": 0,
+        },
         "untouched": [],
         "artifacts": [],
     }
@@ -40,7 +49,9 @@ def test_it_goes_from_target_to_endpoint_to_configuration_to_model_and_looks_aga
     tear_down(world := World().with_runs("a"))
 
     removing = [call.partition(":")[2] for call in world.calls if "delete" in call or "deregister" in call]
-    assert removing == ["deregisterScalableTarget", "deleteEndpoint", "deleteEndpointConfig", "deleteModel"]
+    assert removing == [
+        *("deregisterScalableTarget", "deleteEndpoint", "deleteEndpointConfig", "deleteModel", "deleteModelPackage"),
+    ]
     assert world.calls.count("sfn:listExecutions") == 2
 
 
@@ -81,7 +92,7 @@ def test_what_belongs_to_a_stack_whose_name_only_begins_alike_is_let_be() -> Non
     done = tear_down(world)
     # then they are still there, and it is no failure
     assert done.states[-1] == "Done" and done.output["untouched"] == []
-    assert [list(names) for names in world.things.values()] == [["kennel-dev-run"]] * 3
+    assert [list(names) for names in world.things.values()] == [["kennel-dev-run"]] * 3 + [[]]
     assert world.targets == [f"endpoint/{OTHER_STACK}/variant/primary"]
 
 
@@ -100,6 +111,18 @@ def test_a_job_that_runs_without_an_execution_is_stopped() -> None:
     world.things["training-job"]["kennel-orphan"] = "kennel"
 
     assert tear_down(world).output["removed"]["stopped_jobs"] == 1
+    assert nothing_left(world)
+
+
+def test_instances_and_searches_that_nobody_waits_for_are_ended() -> None:
+    # given more instances than a page holds, and a search
+    world = World()
+    world.instances = ["i-1", "i-2", "i-3"]
+    world.things["hyper-parameter-tuning-job"]["kennel-orphan"] = "kennel"
+    # when torn down
+    removed = tear_down(world).output["removed"]
+    # then they are gone
+    assert (removed["instances"], removed["stopped_jobs"]) == (3, 1)
     assert nothing_left(world)
 
 
@@ -188,10 +211,14 @@ def test_scaling_that_cannot_be_removed_does_not_keep_the_endpoint_but_is_left_o
         "sagemaker__listEndpointConfigs",
         "sagemaker__listModels",
         "sagemaker__listTrainingJobs",
+        "sagemaker__listHyperParameterTuningJobs",
+        "sagemaker__listModelPackages",
+        "ec2__describeInstances",
     ],
 )
 def test_what_cannot_be_listed_ends_it_by_name(call: str) -> None:
-    service = {"sfn": "Sfn.SfnException", "sagemaker": "SageMaker.SageMakerException"}.get(call.partition("__")[0])
+    names = {"sfn": "Sfn.SfnException", "sagemaker": "SageMaker.SageMakerException", "ec2": "Ec2.Ec2Exception"}
+    service = names.get(call.partition("__")[0])
     error = TaskError(service or "ApplicationAutoScaling.InternalServiceException", "it is down")
 
     done = tear_down(World(**{call: error}))
@@ -203,4 +230,8 @@ def test_what_cannot_be_listed_ends_it_by_name(call: str) -> None:
 def test_artefacts_are_named_for_whoever_asks_and_nothing_of_them_is_deleted() -> None:
     done = tear_down(World(), {"artifacts": True})
 
-    assert done.output["artifacts"] == ["s3://artifacts/runs/", "s3://artifacts/checkpoints/"]
+    assert done.output["artifacts"] == [
+        "s3://artifacts/runs/",
+        "s3://artifacts/features/",
+        "s3://artifacts/checkpoints/",
+    ]

@@ -12,7 +12,7 @@ from moto import mock_aws
 from rich.console import Console
 
 from tools import ask
-from tools.pipeline import one_line_an_epoch
+from tools.job_log import one_line_an_epoch
 from tools.progress import Progress
 from tools.stack import Stack, StackError, describe_stack, local_environment
 from tools.upload import DataError, picture_files, upload

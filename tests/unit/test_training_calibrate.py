@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.calibrate import calibration_error, fit_temperature, softmax, threshold_for
-from training.evaluate import evaluate
+from training.evaluation import evaluate
 
 
 def drawn(count: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,29 +9,18 @@ import pytest
 import torch
 from torch import nn
 
+from tests.unit.features_world import CLASSES, TRAIN, VALID, WIDTH
 from training.distributed import Group
 from training.errors import TrainingError
 from training.features import Features
-from training.head import Epoch, Fit, fit, starting_head
-from training.parameters import Parameters
+from training.head import Fit, fit, starting_head
+from training.loop import Epoch
+from training.parameters import Recipe
 
-CLASSES, WIDTH = 3, 8
-SLOW = Parameters(epochs=4, batch_size=8, learning_rate=1e-9, weight_decay=0, label_smoothing=0)
-
-
-def features(seed: int, per_class: int, views: int = 1) -> Features:
-    """Clouds around one corner a class, overlapping somewhat."""
-    draw = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    centres = np.eye(CLASSES, WIDTH, dtype=np.float32)[labels][:, None]
-    values = centres + draw.normal(0, 0.6, (len(labels), views, WIDTH)).astype(np.float32)
-    return Features((), values, labels.astype(np.int64), (), {}, {})
+SLOW = Recipe(epochs=4, batch_size=8, learning_rate=1e-9, weight_decay=0, label_smoothing=0)
 
 
-TRAIN, VALID = features(1, 21, views=2), features(2, 10)
-
-
-def trained(parameters: Parameters, train: Features = TRAIN, valid: Features = VALID) -> Fit:
+def trained(parameters: Recipe, train: Features = TRAIN, valid: Features = VALID) -> Fit:
     start = starting_head(train, CLASSES, None)
     return fit(train, valid, start, parameters, Group(), on_epoch=lambda _: None)
 

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.unit.training_world import COUNTS, QUICK, ROOT, command, draw_data, environment
+from training.data import TRAINED
 
 DOGS = ROOT.parent / "shared" / "data" / "dogs"
 
@@ -82,6 +84,29 @@ def test_a_signal_ends_the_job_at_once_with_one_line(tmp_path: Path, number: sig
     assert not (tmp_path / "model" / "model.json").exists()
 
 
+def test_a_signal_waits_for_a_checkpoint_that_is_being_written(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from training.stopping import WRITING, stop_on_signals
+stop_on_signals()
+with WRITING:
+    print("writing", flush=True)
+    time.sleep(0.5)
+    Path({str(tmp_path / "whole")!r}).touch()
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+
+    assert (tmp_path / "whole").exists()
+    assert err.splitlines() == [b"error: stopped by SIGTERM"]
+
+
 @pytest.mark.slow
 def test_two_hosts_train_one_model_together(tmp_path: Path) -> None:
     data = draw_data(tmp_path / "data")
@@ -108,16 +133,14 @@ def test_two_hosts_train_one_model_together(tmp_path: Path) -> None:
     assert "effective batch size 7, 2 hosts x up to 4 views" in outs[0][0]
     assert "metric " not in outs[1][0]
     assert not (tmp_path / "algo-2" / "model").exists()
-    assert not (tmp_path / "algo-2" / "output").exists()
-    assert "On 2 hosts" in (tmp_path / "algo-1" / "output" / "report.html").read_text()
     # the job itself has compared the ranks' weights by hash; and together they have learnt what one learns alone
     together, single = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("algo-1", "alone"))
     for name, value in single.items():
         assert (together[name] - value).abs().max() < 1e-4
-    reports = [json.loads((tmp_path / name / "output" / "report.json").read_text()) for name in ("algo-1", "alone")]
-    assert reports[0]["data"] == reports[1]["data"]
-    assert reports[0]["hosts"] == 2
-    assert reports[0]["data"]["pictures"] == {split: count * 3 for split, count in COUNTS.items()}
+    records = [json.loads((tmp_path / name / "model" / "training.json").read_text()) for name in ("algo-1", "alone")]
+    assert records[0]["data"] == records[1]["data"]
+    assert records[0]["hosts"] == 2
+    assert records[0]["data"]["pictures"] == {split: COUNTS[split] * 3 for split in TRAINED}
 
 
 @pytest.mark.slow
@@ -129,7 +152,7 @@ def test_photographs_of_twenty_breeds_are_told_apart(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=300)
 
     assert process.returncode == 0, err
-    report = json.loads((tmp_path / "output" / "report.json").read_text())
-    assert report["test"]["accuracy"] >= 0.94
-    assert report["test"]["top5"] >= 0.98
-    assert report["export"]["label_agreement"] == 1.0
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert record["validation"]["accuracy"] >= 0.94
+    assert record["validation"]["top5"] >= 0.98
+    assert record["export"]["label_agreement"] == 1.0

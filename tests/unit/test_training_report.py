@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import re
+import json
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ import pytest
 from PIL import Image
 
 from serving.preprocess import Preprocess
-from tests.unit.report_world import Page, drawn_report, drawn_split
-from tests.unit.training_world import Job, draw_data, run_job, shape
+from tests.unit.evaluate_world import Evaluated, Evaluator, pack
+from tests.unit.report_world import Page, drawn_incumbent, drawn_report, drawn_steps, drawn_tuning
+from tests.unit.training_world import draw_data, run_job, shape
 from training.data import Picture
-from training.evaluate import interval
+from training.evaluation_shape import Report
 from training.pictures import THUMBNAIL_BYTES, THUMBNAIL_SIDE, thumbnail
 from training.report import write_report
 from training.report_page import MAX_PAGE_BYTES, page
-from training.report_plots import axis
-from training.report_shape import Report
 
 HOSTILE = (
     "<script>alert(1)<",
@@ -35,31 +33,44 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module")
-def patch() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as context:
-        yield context
+class Silent:
+    """In the place of capsys, for a job that is shared by a module's tests."""
+
+    def readouterr(self) -> Any:
+        return type("Told", (), {"out": "", "err": ""})
 
 
 @pytest.fixture(scope="module")
-def job(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A run whose class 2 is named to hurt, with a bad file, and with test pictures of class 0 that show a blue box."""
+def job(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """An evaluation against itself, with trials and steps, of a model whose class 2 is named to hurt.
+
+    Test pictures of class 0 show a blue box, and one file of the test split is bad.
+    """
     data = draw_data(tmp_path_factory.mktemp("pictures") / "data")
+    folder = tmp_path_factory.mktemp("job")
     for split in ("train", "valid", "test"):
         (data / split / "003.Green_tent").rename(data / split / "003.<b onclick='x'>Tent<")
-    (data / "train" / "001.Red_disc" / "<i>cut.jpg").write_bytes(b"\xff\xd8\xff")
     told = Image.Exif()
     told[0x010E] = "where I live"
     for path in (data / "test" / "001.Red_disc").iterdir():
         shape(1, path.name).save(path, "JPEG", exif=told)
-    done = run_job(patch, data, tmp_path_factory.mktemp("job"), max_bad_share="0.1")
+    (data / "test" / "001.Red_disc" / "<i>cut.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "tuning").mkdir()
+    (folder / "tuning" / "trials.json").write_text(json.dumps(drawn_tuning([0.5, None, 0.3], name="<i>")))
+    with pytest.MonkeyPatch.context() as patch:
+        trained = run_job(patch, data, folder)
+        assert trained.status == 0
+        channel = pack(trained.model, folder / "channel")
+        channels = {"test": data / "test", "candidate": channel, "incumbent": channel, "tuning": folder / "tuning"}
+        steps = {"SM_HP_STEPS": json.dumps(drawn_steps()["steps"])}
+        done = Evaluator(patch, Silent(), folder)(channels, steps, max_bad_share="0.2")
     assert done.status == 0
     return done
 
 
 @pytest.fixture(scope="module")
-def text(job: Job) -> str:
-    return (job.folder / "output" / "report.html").read_text(encoding="utf-8")
+def text(job: Evaluated) -> str:
+    return job.page
 
 
 def pictures_of(found: Page) -> list[bytes]:
@@ -103,15 +114,15 @@ def test_the_page_can_be_read_without_seeing_it(text: str) -> None:
     assert all(one["tabindex"] == "0" and one["aria-label"] for one in scrolled)
 
 
-def test_the_surest_mistakes_are_shown_as_small_photographs(job: Job, text: str) -> None:
-    mistakes = job.report["test"]["mistakes"]
+def test_the_surest_mistakes_are_shown_as_small_photographs(job: Evaluated, text: str) -> None:
+    mistakes = job.report["figures"]["mistakes"]
 
     assert {one["file"].split("/")[1] for one in mistakes} >= {"001.Red_disc"}
-    assert len(mistakes) == job.report["test"]["wrong"] >= 3
+    assert len(mistakes) == job.report["figures"]["wrong"] >= 3
     shares = [one["probability"] for one in mistakes]
     assert shares == sorted(shares, reverse=True)
     found = Page(text)
-    captions = [element.words for element in found.all("figcaption")][: len(mistakes)]
+    captions = [element.words for element in found.all("figcaption") if "Answer" in element.words]
     for one, caption in zip(mistakes, captions, strict=True):
         assert caption.startswith("Is Red disc" if "Red_disc" in one["file"] else "Is ")
         assert f"{one['probability']:.1%}" in caption
@@ -125,7 +136,7 @@ def test_bad_files_and_hostile_classes_are_named_as_text(text: str) -> None:
     found = Page(text)
 
     rows = [row.words for row in found.all("tr")]
-    assert any(row.startswith("train/001.Red_disc/<i>cut.jpg") for row in rows)
+    assert any(row.startswith("test/001.Red_disc/<i>cut.jpg") for row in rows)
     assert any(row.startswith("<b onclick='x'>Tent<") for row in rows)
     assert not found.all("b", "i")
 
@@ -135,6 +146,15 @@ def test_no_name_can_become_markup_or_break_the_page(tmp_path: Path, name: str) 
     report = drawn_report(
         [name, "plain"], certainty=0.5, bad=[{"name": f"train/{name}", "kind": "corrupt", "reason": name}]
     )
+    report["run"] = report["model"]["version"] = report["model"]["backbone"] = report["created"] = name
+    report["problems"] = [name]
+    report["incumbent"] = incumbent = drawn_incumbent([name, "plain"], gained=1, lost=1)
+    incumbent["run"] = name
+    report["tuning"] = tuning = drawn_tuning([0.5, None, 0.3], name=name)
+    tuning["strategy"] = tuning["objective"] = name
+    for trial in tuning["trials"]:
+        trial["values"] = {name: trial["name"], "plain": name}
+    report["steps"] = [{**step, "step": name, "instance_type": name} for step in drawn_steps()["steps"]]
 
     write_report(tmp_path, report, (), Preprocess())
 
@@ -143,7 +163,9 @@ def test_no_name_can_become_markup_or_break_the_page(tmp_path: Path, name: str) 
     assert name not in text  # each of them has something that must not stand there as it is
 
 
-def test_the_report_has_the_documented_shape(job: Job) -> None:
+def test_the_report_has_the_documented_shape(job: Evaluated) -> None:
+    assert job.report["incumbent"]
+    assert job.report["tuning"]
     assert_shape(job.report, Report, "report")
 
 
@@ -155,6 +177,8 @@ def assert_shape(value: Any, wanted: Any, where: str) -> None:
         assert set(value) == set(hints), where
         for name, hint in hints.items():
             assert_shape(value[name], hint, f"{where}.{name}")
+    elif origin is typing.Literal:
+        assert value in parts, where
     elif type(None) in parts:
         if value is not None:
             assert_shape(value, next(part for part in parts if part is not type(None)), where)
@@ -169,15 +193,6 @@ def assert_shape(value: Any, wanted: Any, where: str) -> None:
         assert isinstance(value, (float, int) if wanted is float else wanted), where
 
 
-def test_without_a_test_split_the_page_shows_validation_and_says_so() -> None:
-    with_test, without = (page(drawn_report(["a", "b"], tested=tested), {}) for tested in (True, False))
-
-    assert "this page shows the validation split" in without
-    assert "flatter" in without
-    assert "this page shows the validation split" not in with_test
-    assert "Measured on the test split" in with_test
-
-
 def test_a_model_without_mistakes_is_told_so() -> None:
     text = page(drawn_report(["a", "b"], certainty=50), {})
 
@@ -187,7 +202,7 @@ def test_a_model_without_mistakes_is_told_so() -> None:
 
 def test_a_mistake_whose_picture_is_gone_is_still_told(tmp_path: Path) -> None:
     report = drawn_report(["a", "b"], certainty=0.5)
-    gone = [Picture(one["file"], tmp_path / one["file"], 0) for one in report["test"]["mistakes"]]  # type: ignore[index]
+    gone = [Picture(one["file"], tmp_path / one["file"], 0) for one in report["figures"]["mistakes"]]
 
     write_report(tmp_path, report, gone, Preprocess())
 
@@ -217,11 +232,15 @@ def test_the_page_stays_small_with_many_classes_long_names_and_noisy_pictures(
         classes, each, 0.5, epochs=2000, bad=[{"name": '"' * 4000, "kind": "corrupt", "reason": '"' * 4000}] * 5000
     )
 
-    text = page(report, dict.fromkeys((one["file"] for one in report["test"]["mistakes"]), small))  # type: ignore[index]
+    report["incumbent"] = incumbent = drawn_incumbent(classes, gained=100, lost=100)
+    report["tuning"] = drawn_tuning([0.5, None] * 500, name='"' * 200)
+    changes = (*incumbent["newly_wrong"], *incumbent["newly_right"])
 
-    assert len(Page(text).all("img")) == 24
+    text = page(report, dict.fromkeys((one["file"] for one in (*report["figures"]["mistakes"], *changes)), small))
+
+    assert len(Page(text).all("img")) == 24 + 16
     assert len(text.encode()) <= MAX_PAGE_BYTES
-    assert "5000 files; the first 100 of them, report.json has all" in text
+    assert "5000 files could not be used; the first 100 of them, report.json has all" in text
 
 
 def test_all_of_133_classes_are_in_the_table_and_in_the_heat_map() -> None:
@@ -243,52 +262,6 @@ def test_a_thumbnail_keeps_the_shape_of_its_picture(tmp_path: Path) -> None:
 
     assert small is not None
     assert (small.width, small.height) == (240, 120)
-
-
-def test_each_class_says_what_it_was_most_often_taken_for() -> None:
-    split = drawn_split([f"c{n}" for n in range(6)], 20, certainty=1.0)
-
-    for label, (name, one) in enumerate(split["per_class"].items()):
-        row = {f"c{n}": count for n, count in enumerate(split["confusion"][label]) if n != label}
-        assert one["right"] + sum(row.values()) == one["pictures"] == 20
-        confused = one["most_confused_with"]
-        assert confused is not None
-        assert confused["folder"] != name
-        assert row[confused["folder"]] == confused["pictures"] == max(row.values())
-
-
-def test_the_bins_of_the_reliability_diagram_make_up_the_calibration_error() -> None:
-    split = drawn_split([f"c{n}" for n in range(6)], 40, certainty=1.5)
-
-    bins = split["reliability"]
-    assert len(bins) == 15
-    assert sum(one["pictures"] for one in bins) == split["pictures"]
-    gaps = [
-        one["pictures"] * abs(one["accuracy"] - one["confidence"])
-        for one in bins
-        if one["accuracy"] is not None and one["confidence"] is not None
-    ]
-    assert sum(gaps) / split["pictures"] == pytest.approx(split["calibration_error"])
-    for one in bins:
-        assert one["confidence"] is None or one["low"] <= one["confidence"] <= one["high"]
-        assert (one["confidence"] is None) == (one["pictures"] == 0)
-
-
-@pytest.mark.parametrize(
-    ("right", "count", "low", "high"), [(5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775)]
-)
-def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float) -> None:
-    assert interval(right, count) == pytest.approx((low, high), abs=1e-4)
-
-
-@pytest.mark.parametrize("values", [(0.0, 0.0), (1.0, 1.0), (0.3, 0.3), (0.93, 0.97), (1e-7, 2.3e-7), (0.2, 140.0)])
-def test_an_axis_holds_its_values_with_a_few_round_ticks(values: tuple[float, float]) -> None:
-    found = axis(values, most=1.0 if max(values) <= 1 else float("inf"))
-
-    assert found.low <= min(values) < max(values) + 1e-12 <= found.high + 2e-12
-    assert found.low < found.high
-    assert 2 <= len(list(found.ticks())) <= 7
-    assert re.fullmatch(r"[125]e[+-]\d+", f"{found.step:.0e}")
 
 
 def test_one_epoch_can_be_drawn() -> None:

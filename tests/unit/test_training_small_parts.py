@@ -31,9 +31,9 @@ def test_a_metric_that_sagemaker_would_drop_is_refused(name: str, value: float) 
 
 
 def test_hyperparameters_come_as_text_and_the_rest_have_defaults() -> None:
-    found = parse(["--epochs", "7", "--learning_rate", "1e-2", "--run", "my-run-2"])
+    found = parse(["--epochs", "7", "--learning_rate", "1e-2", "--run_name", "my-run-2"])
 
-    assert found == Parameters(epochs=7, learning_rate=0.01, run="my-run-2")
+    assert found == Parameters(epochs=7, learning_rate=0.01, run_name="my-run-2")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,8 @@ def test_hyperparameters_come_as_text_and_the_rest_have_defaults() -> None:
         (["--backbone", "resnet51"], "backbone 'resnet51' is none of resnet50"),
         (["--max_bad_share", "1.5"], "max_bad_share 1.5"),
         (["--unknown_keep", "0"], "unknown_keep 0"),
-        (["--run", "../model"], "run '../model'"),
+        (["--run_name", "../model"], "run_name '../model'"),
+        (["--method", "magic"], "method 'magic' is none of head, finetune"),
     ],
 )
 def test_a_hyperparameter_that_is_unknown_or_out_of_range_is_named(given: list[str], complaint: str) -> None:
@@ -72,10 +73,24 @@ def test_what_a_launcher_says_comes_before_what_sagemaker_says(tmp_path: Path) -
     assert (host.rank, host.world, host.address) == (3, 4, ("127.0.0.1", 2345))
 
 
-@pytest.mark.parametrize("name", ["SM_CHANNEL_TRAINING", "SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"])
-def test_a_variable_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
-    environ = environment(tmp_path, tmp_path)
-    del environ[name]
+def test_the_processes_of_one_host_share_its_cores_and_are_counted_for_its_gpus(tmp_path: Path) -> None:
+    launcher = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "SM_NUM_CPUS": "6"}
 
-    with pytest.raises(TrainingError, match=name):
+    host = Host.of(environment(tmp_path, tmp_path, **launcher))
+
+    assert (host.local_rank, host.cpus) == (1, 1)
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    environ = environment(tmp_path, tmp_path, SM_CHANNEL_FEATURES=str(tmp_path / "nowhere"))
+    del environ["SM_CHANNEL_TRAINING"]
+
+    host = Host.of(environ)
+
+    with pytest.raises(TrainingError, match="SM_CHANNEL_TRAINING is not set"):
+        host.channel("training")
+    with pytest.raises(TrainingError, match=r"SM_CHANNEL_FEATURES: .*nowhere is not a folder"):
+        host.channel("features")
+    del environ["SM_MODEL_DIR"]
+    with pytest.raises(TrainingError, match="SM_MODEL_DIR is not set"):
         Host.of(environ)

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel-serving",
     "DEFAULTS": json.dumps({"train": {"instance_type": "ml.c5.xlarge"}, "endpoint": {"minimum": 1, "maximum": 3}}),
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
 }
@@ -88,20 +89,32 @@ def test_an_empty_input_becomes_a_whole_plan(data: Data) -> None:
     resource = f"kennel-local-{plan['run']}"
     assert plan["names"] == {
         "job": resource,
+        "features": f"{resource}-features",
+        "tune": f"kennel-local-{plan['run'][-8:]}",
+        "evaluate": f"{resource}-evaluate",
         "model": resource,
         "endpoint_config": resource,
         "endpoint": "kennel-local",
+        "package_group": "kennel-local",
     }
     smoke = plan["data"].pop("smoke_picture")
     assert smoke.startswith(f"s3://{BUCKET}/dogImages/test/00")
-    assert plan["data"] == {"uri": f"s3://{BUCKET}/dogImages/", "pictures": 12, "classes": 2}
+    assert len(plan["data"].pop("version")) == 64
+    assert plan["data"] == {
+        "uri": f"s3://{BUCKET}/dogImages/",
+        "pictures": 12,
+        "classes": 2,
+        "judged": "test",
+        "judged_uri": f"s3://{BUCKET}/dogImages/test/",
+    }
     assert plan["code"] == {"uri": ENVIRONMENT["CODE_URI"], "sha256": ENVIRONMENT["CODE_SHA256"]}
     assert plan["image_uri"] == f"{ENVIRONMENT['SERVING_REPOSITORY_URI']}:0123456789abcdef"
     assert plan["output_uri"] == f"s3://kennel-artifacts/runs/{plan['run']}/"
     assert plan["train"]["instance_type"] == "ml.c5.xlarge"
     assert plan["endpoint"]["maximum"] == 3
-    assert plan["hyperparameters"]["run"] == plan["run"]
-    assert all(isinstance(value, str) for value in plan["hyperparameters"].values())
+    assert plan["parameters"]["run_name"] == plan["run"]
+    for job in plan["hyperparameters"].values():
+        assert all(isinstance(json.loads(value), str) for value in job.values())
     json.dumps(plan)
 
 
@@ -124,7 +137,7 @@ def test_the_input_decides_over_the_stacks_defaults(data: Data) -> None:
         }
     )
     assert plan["data"]["uri"] == f"s3://{BUCKET}/other/"
-    assert (plan["hyperparameters"]["learning_rate"], plan["hyperparameters"]["backbone"]) == (
+    assert (plan["parameters"]["learning_rate"], plan["parameters"]["backbone"]) == (
         "1e-05",
         "efficientnet_lite2",
     )
@@ -170,6 +183,7 @@ def test_a_data_set_without_test_pictures_is_taken(data: Data) -> None:
     plan = validate()
     assert plan["data"]["pictures"] == 8
     assert "/valid/" in plan["data"]["smoke_picture"]
+    assert (plan["data"]["judged"], plan["data"]["judged_uri"]) == ("valid", f"s3://{BUCKET}/dogImages/valid/")
 
 
 def test_classes_must_agree(data: Data) -> None:
@@ -250,7 +264,7 @@ def test_weights_that_no_package_carries_must_be_given_and_be_there(data: Data) 
     data.put("weights/resnet50.safetensors")
     plan = validate({"features": features})
     assert plan["features"]["pretrained"] == f"s3://{BUCKET}/weights/"
-    assert "pretrained" not in plan["hyperparameters"]
+    assert "pretrained" not in plan["parameters"]
 
 
 @pytest.mark.parametrize("field", ["data", "features.pretrained"])
@@ -259,3 +273,75 @@ def test_training_reads_the_data_bucket_only(data: Data, field: str) -> None:
     uri = "s3://kennel-artifacts/runs/"
     run_input = {"data": uri} if field == "data" else {"features": {"pretrained": uri}}
     assert refusal(run_input) == [f"{field}: kennel-artifacts is not this stack's data bucket, {BUCKET}"]
+
+
+def test_features_are_the_same_for_the_same_pictures_backbone_and_settings_only(data: Data) -> None:
+    data.fill()
+    key = validate()["features"]["key"]
+
+    assert validate({"train": {"epochs": 3, "learning_rate": 0.1}}, "other")["features"]["key"] == key
+    assert validate({"features": {"views": 3}})["features"]["key"] != key
+    data.put("dogImages/train/001.Affenpinscher/0.png", png(101))
+    assert validate()["features"]["key"] != key
+
+
+def test_the_longest_names_fit_and_begin_with_the_stacks(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.fill()
+    monkeypatch.setenv("STACK_NAME", "s" * 22)
+
+    names = validate({"run": "r" * 22})["names"]
+
+    for name, longest in {"features": 63, "evaluate": 63, "job": 63, "tune": 32}.items():
+        assert len(names[name]) <= longest and names[name].startswith("s" * 22 + "-"), name
+
+
+def test_a_stack_whose_name_leaves_no_room_is_told_so(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.fill()
+    monkeypatch.setenv("STACK_NAME", "s" * 23)
+    with pytest.raises(SettingsError, match="more than 22 characters"):
+        validate()
+
+
+def test_an_expiry_is_counted_from_the_start(data: Data) -> None:
+    data.fill()
+    assert validate()["expires"] == "never"
+    assert validate({"expires_after_hours": 36})["expires"] == "2026-11-21T22:00:00Z"
+
+
+def test_sagemaker_searches_what_the_input_says(data: Data) -> None:
+    data.fill()
+    asked = {
+        "learning_rate": {"minimum": 0.001, "maximum": 0.1, "scale": "log"},
+        "epochs": {"minimum": 5, "maximum": 9},
+        "batch_size": {"values": [16, 32]},
+    }
+    tune = validate({"tune": {"strategy": "hyperband", "ranges": asked, "trials": 9}})["tune"]["config"]
+
+    assert tune["ParameterRanges"] == {
+        "CategoricalParameterRanges": [{"Name": "batch_size", "Values": ["16", "32"]}],
+        "ContinuousParameterRanges": [
+            {"Name": "learning_rate", "MinValue": "0.001", "MaxValue": "0.1", "ScalingType": "Logarithmic"}
+        ],
+        "IntegerParameterRanges": [{"Name": "epochs", "MinValue": "5", "MaxValue": "9", "ScalingType": "Linear"}],
+    }
+    assert (tune["TrainingJobEarlyStoppingType"], tune["StrategyConfig"]["HyperbandStrategyConfig"]) == (
+        "Off",
+        {"MinResource": 3, "MaxResource": 30},
+    )
+
+
+def test_a_grid_has_as_many_trials_as_combinations(data: Data) -> None:
+    data.fill()
+    grid = {"epochs": {"values": [5, 10]}, "batch_size": {"values": [16, 32, 64]}}
+    tune = validate({"tune": {"strategy": "grid", "ranges": grid}})["tune"]
+
+    assert tune["config"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 6
+    refused = refusal(
+        {
+            "tune": {
+                "strategy": "grid",
+                "ranges": {"epochs": {"values": list(range(1, 30))}, **{"batch_size": {"values": [8, 16, 32, 64]}}},
+            }
+        }
+    )
+    assert refused == ["tune.ranges: a grid of 116 combinations; from 2 to 100 can be tried"]

@@ -13,12 +13,13 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from tests.bad_pictures import encode
-from training.train import guarded
+from training import train
+from training.program import guarded
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("001.Red_disc", "002.Blue_box", "003.Green_tent")
 COUNTS = {"train": 6, "valid": 3, "test": 3}
-QUICK = {"epochs": "3", "batch_size": "8", "run": "tiny"}
+QUICK = {"epochs": "3", "batch_size": "8", "run_name": "tiny"}
 
 
 def shape(label: int, seed: object) -> Image.Image:
@@ -66,8 +67,8 @@ class Job:
         return found
 
     @property
-    def report(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "output" / "report.json").read_text())
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.model / "training.json").read_text())
         return found
 
 
@@ -97,4 +98,4 @@ def run_job(monkeypatch: Any, data: Path, folder: Path, more: dict[str, str] | N
     with monkeypatch.context() as patch:
         for name, value in environment(data, folder, **(more or {})).items():
             patch.setenv(name, value)
-        return Job(folder, guarded(arguments(**{**QUICK, **changes})))
+        return Job(folder, guarded(train.main, arguments(**{**QUICK, **changes})))

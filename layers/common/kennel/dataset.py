@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,18 +21,25 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What was found: `pictures` counts all splits, `classes` those of train/."""
+    """What was found: `pictures` counts all splits, `classes` those of train/.
+
+    `version` is one hash of every picture's name, size and ETag; `judged` is the split that a model is judged on:
+    test, or valid when there is no test picture.
+    """
 
     folder: S3Uri
     pictures: int
     classes: int
     smoke_picture: S3Uri
+    version: str
+    judged: str
 
 
 @dataclass(slots=True)
 class _Split:
     pictures_of: Counter[str] = field(default_factory=Counter)  # class folder -> pictures
     sizes: list[tuple[int, str]] = field(default_factory=list)  # (bytes, key)
+    lines: list[str] = field(default_factory=list)  # what identifies each picture
 
 
 def inspect(client: Any, folder: S3Uri) -> Dataset:
@@ -44,25 +52,29 @@ def inspect(client: Any, folder: S3Uri) -> Dataset:
             problems or [f"data: {folder} has no readable test or valid picture of at most {_MAX_SMOKE_BYTES} bytes"]
         )
     pictures = sum(split.pictures_of.total() for split in splits.values())
-    return Dataset(folder, pictures, len(splits["train"].pictures_of), smoke)
+    lines = sorted(line for split in splits.values() for line in split.lines)
+    version = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    judged = "test" if splits["test"].sizes else "valid"
+    return Dataset(folder, pictures, len(splits["train"].pictures_of), smoke, version, judged)
 
 
 def _read_split(client: Any, folder: S3Uri, name: str) -> _Split:
     split = _Split()
     prefix = f"{folder.key}{name}/"
-    for key, size in _objects(client, folder.bucket, prefix):
+    for key, size, etag in _objects(client, folder.bucket, prefix):
         parts = key[len(prefix) :].split("/")
         # a picture is CLASS/NAME; what lies elsewhere, folder markers and hidden files are not
         if len(parts) == 2 and all(parts) and not parts[1].startswith("."):
             split.pictures_of[parts[0]] += 1
             split.sizes.append((size, key))
+            split.lines.append(f"{key[len(folder.key) :]}\t{size}\t{etag}")
     return split
 
 
-def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int, str]]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
-            yield item["Key"], item["Size"]
+            yield item["Key"], item["Size"], item.get("ETag", "")
 
 
 def _problems(folder: S3Uri, splits: dict[str, _Split]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +15,12 @@ class Field:
     """`path` is dotted (`train.epochs`); `minimum` and `maximum` are inclusive, for a text in characters."""
 
     path: str
-    kind: type[int] | type[float] | type[str] | type[bool]
+    kind: type[int] | type[float] | type[str] | type[bool] | type[dict[str, object]]
     doc: str
     default: object = None
     minimum: float | None = None
     maximum: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | tuple[int, ...] = ()
     pattern: str = ""
 
     def check(self, value: object) -> tuple[object, str]:
@@ -29,7 +29,7 @@ class Field:
         if value is None:
             return None, f"{self.path}: is not {_KINDS[self.kind]}"
         if self.choices and value not in self.choices:
-            return None, f"{self.path}: is not one of {', '.join(self.choices)}"
+            return None, f"{self.path}: is not one of {', '.join(map(str, self.choices))}"
         size, unit = (len(value), " characters") if isinstance(value, str) else (value, "")
         if isinstance(size, (int, float)):
             shown = f"{size:g}" if isinstance(size, float) else str(size)
@@ -43,7 +43,7 @@ class Field:
 
     def _as_kind(self, value: object) -> object:
         """`value` as `kind`, or None. JSON writers turn 5 into 5.0 and back; true is not 1."""
-        if self.kind in (str, bool):
+        if self.kind in (str, bool, dict):
             return value if isinstance(value, self.kind) else None
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
             return None

@@ -11,7 +11,8 @@ import re
 from datetime import datetime
 
 MAX_NAME = 63
-MAX_RUN = 40
+MAX_RUN = 31
+MAX_STACK = 22  # so that STACK-RUN-features fits, whole: the stack's policies hold on to names that begin with its own
 _HASH = 8
 _VALID = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
@@ -25,7 +26,7 @@ def derive(original: str, limit: int = MAX_NAME) -> str:
 
 
 def run_name(wanted: str | None, execution: str, started: str) -> str:
-    """A run's name of at most 40 characters, different for every execution even when `wanted` is the same.
+    """A run's name of at most 31 characters, different for every execution even when `wanted` is the same.
 
     `wanted` is the input's `run`; without it the name begins with the start time, so that runs sort by age.
     `execution` is the execution's name, `started` its ISO start time: together they are unique.
@@ -38,6 +39,12 @@ def run_name(wanted: str | None, execution: str, started: str) -> str:
 def run_resource(stack: str, run: str) -> str:
     """The name of what `run` makes in `stack` (job, model, ...): the run stays whole, the stack may be cut."""
     return f"{derive(stack, MAX_NAME - 1 - len(run))}-{run}"
+
+
+def tuning_job(stack: str, run: str) -> str:
+    """The name of `run`'s tuning job, which SageMaker gives 32 characters only: the stack and the run's hash."""
+    unique = run[-_HASH:]
+    return f"{derive(stack, 32 - 1 - _HASH)}-{unique}"
 
 
 def _digest(text: str) -> str:

@@ -32,6 +32,7 @@ class ValidateRunSettings:
     code_uri: str
     code_sha256: str
     serving_repository_uri: str
+    region: str
     defaults: Mapping[str, object]
 
 
@@ -57,6 +58,7 @@ def validate_run_settings() -> ValidateRunSettings:
         code_uri=_text("CODE_URI"),
         code_sha256=_text("CODE_SHA256"),
         serving_repository_uri=_text("SERVING_REPOSITORY_URI"),
+        region=_text("AWS_REGION"),
         defaults=_json_object("DEFAULTS"),
     )
 

@@ -61,8 +61,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     kept = dict(os.environ)
     try:
         local_stack.start(scratch / "aws")
-        local_stack.sam("build")
-        local_stack.sam("deploy", "--config-env", "local")
+        local_stack.build_and_deploy(scratch)
         stack = describe_stack(local_stack.NAME)
         upload(boto3.client("s3"), folder, stack.data_bucket, DATA_PREFIX, lambda done, total: None)
         outcome = Deployed(stack, folder, None).run({})  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,23 @@ def processes_of(scratch: Path) -> list[str]:
     ]
 
 
+def drawn(folder: Path, breeds: int, train: int, valid: int, test: int) -> Path:
+    sizes = [f"--breeds={breeds}", f"--train={train}", f"--valid={valid}", f"--test={test}"]
+    subprocess.run([sys.executable, "-m", "tools.draw_dogs", str(folder), *sizes], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture
+def few_dogs(tmp_path: Path) -> Path:
+    return drawn(tmp_path / "dogs", breeds=3, train=10, valid=5, test=4)
+
+
+@pytest.fixture
+def enough_dogs(tmp_path: Path) -> Path:
+    """As many as a model needs to pass the quality gate."""
+    return drawn(tmp_path / "dogs", breeds=4, train=16, valid=8, test=6)
+
+
 def test_ctrl_c_in_the_middle_stops_everything_and_leaves_nothing(tmp_path: Path) -> None:
     # given a demo that is deploying
     demo = start(tmp_path, "demo")
@@ -62,19 +80,42 @@ def test_ctrl_c_in_the_middle_stops_everything_and_leaves_nothing(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "program"), [("Tune", "training/trial.py"), ("TrainOnEc2: LaunchInstance", "training/train.py")]
+)
+def test_ctrl_c_in_the_full_demo_ends_trials_instances_and_executions_too(
+    tmp_path: Path, enough_dogs: Path, state: str, program: str
+) -> None:
+    # given a full demo in the middle of a run, with what trains for it
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    demo = start(scratch, "demo", "--full", "--data", str(enough_dogs))
+    assert demo.stdout is not None
+    said = []
+    for line in demo.stdout:
+        said.append(line)
+        if f"] {state} …" in line:
+            break
+    for _ in range(600):
+        if any(program in line for line in processes_of(scratch)):
+            break
+        time.sleep(0.1)
+    # when a person presses Ctrl-C
+    os.killpg(demo.pid, signal.SIGINT)
+    rest, _ = demo.communicate(timeout=60)
+    # then it says so, and no process and no file is left
+    assert demo.returncode == 130, "".join(said[-40:]) + rest
+    assert "interrupted" in rest
+    assert processes_of(scratch) == []
+    assert list(scratch.iterdir()) == []
+
+
 def test_a_folder_that_is_no_data_set_is_refused_before_anything_is_started(tmp_path: Path) -> None:
     demo = start(tmp_path, "demo", "--data", str(ROOT / "docs"))
     said, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert "is not a data set" in said
     assert "Traceback" not in said
-
-
-@pytest.fixture
-def few_dogs(tmp_path: Path) -> Path:
-    sizes = ["--breeds", "3", "--train", "10", "--valid", "5", "--test", "4"]
-    subprocess.run([sys.executable, "-m", "tools.draw_dogs", str(tmp_path / "dogs"), *sizes], cwd=ROOT, check=True)
-    return tmp_path / "dogs"
 
 
 def test_up_leaves_a_stack_that_its_curl_line_reaches_and_down_takes_it_away(tmp_path: Path, few_dogs: Path) -> None:

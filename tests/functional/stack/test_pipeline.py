@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -15,6 +17,9 @@ from tools import pipeline
 from training.torchvision_beside_cpu_torch import torchvision_models
 
 pytestmark = pytest.mark.slow
+
+# Three epochs on random weights would not pass the gate, and nobody wants to watch a bake of minutes.
+QUICK = {"gate": {"least_accuracy": 0, "largest_drop": 1}, "endpoint": {"rollout_wait_seconds": 10}}
 
 
 def jobs_in_progress() -> list[str]:
@@ -46,6 +51,8 @@ def test_a_run_registers_the_endpoint_for_scaling(deployed: Deployed) -> None:
     [
         ({"train": {"epochs": 0}}, "train.epochs"),
         ({"train": {"epoch": 5}}, "train.epoch"),
+        ({"train": {"instances": 2}}, "train.instances"),
+        ({"tune": {"strategy": "grid", "ranges": {"seed": {"values": [1, 2]}}}}, "tune.ranges"),
         ({"endpoint": {"minimum": "two"}}, "endpoint.minimum"),
         ({"data": "s3://somebody-elses-bucket/dogs/"}, "data"),
     ],
@@ -81,8 +88,8 @@ def test_corrupt_pictures_fail_the_run_by_name_and_the_old_model_still_serves(
     # when a run is started on it
     outcome = deployed.run({"data": f"s3://{deployed.stack.data_bucket}/corrupt/"})
     # then it fails with a sentence a person understands, and nothing else has changed
-    assert (outcome.status, outcome.error) == ("FAILED", "TrainingFailed")
-    assert outcome.cause.startswith("Train: 16 of 120 files cannot be used")
+    assert (outcome.status, outcome.error) == ("FAILED", "FeaturesFailed")
+    assert outcome.cause.startswith("ExtractFeatures: 16 of 96 files cannot be used")
     assert deployed.post(content=picture).json()["model"] == before["model"]
     assert jobs_in_progress() == []
     assert models_and_configs() == made
@@ -95,15 +102,63 @@ def test_two_instances_train_one_model_on_weights_that_the_run_names(deployed: D
     boto3.client("s3").upload_file(str(weights), deployed.stack.data_bucket, "weights/mobilenet_v3_large.pth")
     features = {"backbone": "mobilenet_v3_large", "pretrained": f"s3://{deployed.stack.data_bucket}/weights/"}
     # when a run uses them on two instances
-    outcome = deployed.run({"run": "two", "features": features, "train": {"instances": 2, "epochs": 3}})
+    outcome = deployed.run({"run": "two", "features": features, "train": {"mode": "multi", "epochs": 3}, **QUICK})
     # then one model comes of it and serves
     assert outcome.status == "SUCCEEDED", outcome.cause
     assert deployed.post(content=deployed.test_pictures[0].read_bytes()).json()["model"].startswith("two-")
+    (trained,) = (step for step in outcome.output["steps"] if step["step"] == "Train")
+    assert trained["instances"] == 2
+
+
+def test_a_run_leaves_a_report_and_a_registered_model(deployed: Deployed) -> None:
+    output = deployed.first_run.output
+    package = boto3.client("sagemaker").describe_model_package(ModelPackageName=output["model_package"])
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert artifact(output["report"]).lower().startswith("<!doctype html>")
+    figures = json.loads(artifact(output["report"].replace("report.html", "figures.json")))
+    assert figures == output["figures"] and figures["split"] == "test"
+
+
+@pytest.mark.parametrize("strategy", ["embedded", "random"])
+def test_a_tuned_run_trains_with_the_best_values_found_on_features_that_are_there(
+    deployed: Deployed, strategy: str
+) -> None:
+    # given a search over learning rates, inside one job or by SageMaker
+    ranges = {"learning_rate": {"minimum": 0.0005, "maximum": 0.02, "scale": "log"}}
+    tune = {"strategy": strategy, "trials": 3, "ranges": ranges}
+    # when a run makes it
+    outcome = deployed.run({"run": strategy, "tune": tune, "train": {"epochs": 5}, **QUICK})
+    # then it takes the first run's features, and trains with the best values
+    assert outcome.status == "SUCCEEDED", outcome.cause
+    assert outcome.output["features"] == deployed.first_run.output["features"]
+    assert [step["step"] for step in outcome.output["steps"]] == ["Tune", "Train", "Evaluate"]
+    table = trials(deployed, outcome.output["run"])
+    assert (table["strategy"], len(table["trials"])) == (strategy, 3)
+    best = table["best"]["values"]["learning_rate"]
+    assert outcome.output["tuned"]["learning_rate"] == best
+    job = boto3.client("sagemaker").describe_training_job(TrainingJobName=outcome.output["model"])
+    assert float(job["HyperParameters"]["learning_rate"].strip('"')) == float(best)
+
+
+def artifact(uri: str) -> str:
+    """A text that a run has left."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    text: str = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    return text
+
+
+def trials(deployed: Deployed, run: str) -> dict[str, Any]:
+    """A run's table of trials."""
+    bucket = deployed.stack.artifact_bucket
+    found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"runs/{run}/tuning/")["Contents"]
+    (key,) = (one["Key"] for one in found if one["Key"].endswith("/trials.json"))
+    table: dict[str, Any] = json.loads(artifact(f"s3://{bucket}/{key}"))
+    return table
 
 
 def test_stopping_an_execution_stops_its_training_job(deployed: Deployed) -> None:
     client = boto3.client("stepfunctions")
-    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"train": {"epochs": 200}})
+    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"train": {"epochs": 5000}})
     deadline = time.monotonic() + 60
     while not jobs_in_progress():
         assert time.monotonic() < deadline, "the training job never started"
@@ -118,7 +173,9 @@ def test_stopping_an_execution_stops_its_training_job(deployed: Deployed) -> Non
 def test_a_second_run_replaces_the_model_without_losing_a_request(deployed: Deployed) -> None:
     # given a client that asks all the time
     picture = deployed.test_pictures[0].read_bytes()
-    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"run": "second", "train": {"seed": 7}})
+    execution = pipeline.start(
+        deployed.stack.state_machines["pipeline"], {"run": "second", "train": {"seed": 7}, **QUICK}
+    )
     client, statuses, models = boto3.client("stepfunctions"), [], []
     # when a second run updates the endpoint
     while client.describe_execution(executionArn=execution)["status"] == "RUNNING":

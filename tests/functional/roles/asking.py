@@ -1,0 +1,33 @@
+"""Requests to the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from .paths import Path, logged, serving
+from .world import World
+
+
+def _post(world: World, **request: Any) -> str:
+    stack = world.quick.stack
+    headers = {"x-api-key": stack.api_key}
+    answer = httpx.post(f"{stack.api_url}/predictions", headers=headers, timeout=60.0, **request)
+    return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text}"
+
+
+def _bytes(world: World) -> str:
+    return _post(world, content=world.quick.picture)
+
+
+def _object(world: World) -> str:
+    bucket = world.quick.stack.data_bucket
+    (found, *_) = world.client("s3").list_objects_v2(Bucket=bucket, Prefix="dogImages/test/")["Contents"]
+    return _post(world, json={"s3": f"s3://{bucket}/{found['Key']}"})
+
+
+BYTES = Path("a picture's bytes", _bytes, serving)
+OBJECT = Path("a picture in S3", _object, serving)
+ANSWER_LOG = Path("the function's log of a request", logged("ClassifyLogs", _bytes), serving)
+ACCESS_LOG = Path("the API's access log", logged("ApiAccessLogs", _bytes), serving)

@@ -1,0 +1,159 @@
+"""Checkpoints: an interrupted run ends with the bits of one that was not, and no other run's state is taken over."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.features_world import CLASSES, TRAIN, VALID
+from tests.unit.training_world import ROOT, arguments, draw_data, environment
+from training.checkpoint import Checkpoints
+from training.distributed import Group
+from training.errors import TrainingError
+from training.head import Fit, fit, starting_head
+from training.loop import Epoch
+from training.parameters import Recipe
+
+RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.05)
+
+
+class CutOffError(Exception):
+    """What ends a run in the middle."""
+
+
+def kept_in(folder: Path, log: Callable[[str], None] = print, **identity: str) -> Checkpoints:
+    return Checkpoints(folder, "head", {"pictures": "p1", "code": "c1", **identity}, Group(), log)
+
+
+def trained(checkpoints: Checkpoints | None, recipe: Recipe = RECIPE, until: int = 99) -> Fit:
+    """A whole run, or one that is cut off after the epoch `until`."""
+
+    def on_epoch(epoch: Epoch) -> None:
+        if epoch.number == until:
+            raise CutOffError
+
+    start = starting_head(TRAIN, CLASSES, None)
+    return fit(TRAIN, VALID, start, recipe, Group(), on_epoch=on_epoch, checkpoints=checkpoints)
+
+
+def same(one: Fit, other: Fit) -> bool:
+    weights = zip(one.head.state_dict().values(), other.head.state_dict().values(), strict=True)
+    return one.history == other.history and one.best == other.best and all(torch.equal(a, b) for a, b in weights)
+
+
+@pytest.mark.parametrize("until", [1, 3, 5, 6])
+def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path: Path, until: int) -> None:
+    said: list[str] = []
+    with pytest.raises(CutOffError):
+        trained(kept_in(tmp_path), until=until)
+    torch.manual_seed(until)  # as it would be in a new process
+
+    resumed = trained(kept_in(tmp_path, said.append))
+
+    assert same(resumed, trained(None))
+    assert said == [f"checkpoint: head goes on after epoch {until}"]
+    assert {path.name for path in tmp_path.iterdir()} == {"head.pt"}
+
+
+@pytest.mark.parametrize(("other", "named"), [({"pictures": "p2"}, "pictures"), ({"hosts": "2"}, "hosts")])
+def test_a_checkpoint_of_another_job_is_left_and_the_log_says_why(
+    tmp_path: Path, other: dict[str, str], named: str
+) -> None:
+    said: list[str] = []
+    trained(kept_in(tmp_path), replace(RECIPE, learning_rate=0.5))
+
+    found = trained(kept_in(tmp_path, said.append, **other))
+
+    assert said == [f"checkpoint: {tmp_path / 'head.pt'} was made with other {named}, so head starts afresh"]
+    assert same(found, trained(None))
+
+
+class Bomb:
+    """Bytes that, unpickled, would make a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.target,)
+
+
+def test_a_damaged_checkpoint_is_left_and_one_with_code_in_it_runs_none(tmp_path: Path) -> None:
+    target = tmp_path / "ran"
+    for content in (b"", b"PK\x03\x04 nothing", pickle.dumps(Bomb(target), protocol=2)):
+        said: list[str] = []
+        (tmp_path / "head.pt").write_bytes(content)
+
+        found = trained(kept_in(tmp_path, said.append))
+
+        assert "cannot be read" in said[0]
+        assert same(found, trained(None))
+    assert not target.exists()
+
+
+def test_a_write_that_was_cut_off_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
+    with pytest.raises(CutOffError):
+        trained(kept_in(tmp_path), until=2)
+    (tmp_path / ".head.partial").write_bytes((tmp_path / "head.pt").read_bytes()[:100])
+
+    assert same(trained(kept_in(tmp_path)), trained(None))
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_job_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(TrainingError, match=r"the checkpoint .*head\.pt cannot be written: "):
+        trained(kept_in(tmp_path / "file"))
+
+
+def torchrun(data: Path, folder: Path, features: Path, **hyperparameters: str) -> subprocess.Popen[str]:
+    """Two processes of one host under torchrun, which finds a free port for them."""
+    more = {"SM_CHANNEL_FEATURES": str(features), "SM_CHECKPOINT_DIR": str(folder / "kept"), "SM_NUM_CPUS": "2"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    return subprocess.Popen(
+        [*launcher, str(ROOT / "training" / "train.py"), *arguments(**hyperparameters)],
+        env=environment(data, folder, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_resume_exactly_after_sigterm(tmp_path: Path) -> None:
+    data = draw_data(tmp_path / "data")
+    subprocess.run(
+        [sys.executable, str(ROOT / "training" / "extract.py")],
+        env=environment(data, tmp_path, SM_MODEL_DIR=str(tmp_path / "features")),
+        check=True,
+        capture_output=True,
+    )
+    settings = {"epochs": "300", "batch_size": "7"}
+
+    # given a run that is stopped as a Spot instance is
+    with torchrun(data, tmp_path / "cut", tmp_path / "features", **settings) as process:
+        assert process.stdout is not None
+        while "epoch=20" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert not (tmp_path / "cut" / "model").exists()
+    # when it is started again, and once without an interruption
+    logs = {}
+    for name in ("cut", "whole"):
+        with torchrun(data, tmp_path / name, tmp_path / "features", **settings) as process:
+            logs[name] = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, logs[name]
+
+    assert "checkpoint: head goes on after epoch " in logs["cut"]
+    assert "checkpoint:" not in logs["whole"]
+    weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("cut", "whole")]
+    assert weights[0] == weights[1]

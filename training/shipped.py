@@ -1,0 +1,187 @@
+"""A model as it ships: its own graph, preprocessing, temperature and threshold, out of its model.tar.gz."""
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import openvino
+
+from serving.preprocess import Preprocess
+from training.archive import unpack
+from training.calibrate import Labels, Probabilities, softmax
+from training.data import Picture
+from training.engine import Compiled
+from training.errors import TrainingError
+from training.evaluation_shape import ModelFigures
+from training.export import FORMAT
+from training.features import BadFile
+from training.pictures import Reading, read
+from training.record import FILE as TRAINING
+from training.record import TrainingRecord
+from training.shapes import read_document
+
+NEEDED = ("model.xml", "model.bin", "preprocess.json")
+Log = Callable[[str], None]
+
+
+class _Class(TypedDict):
+    index: int
+    folder: str
+    name: str
+
+
+class _Manifest(TypedDict):
+    """The members of model.json that are needed here."""
+
+    format: int
+    version: str
+    backbone: str
+    classes: Sequence[_Class]
+    temperature: float
+    threshold: float
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said of the good pictures among those it was shown.
+
+    probabilities   calibrated, float64 [pictures, classes]
+    labels          int64 [pictures]
+    bad, notes      the files that could not be used, and what is odd about used ones
+    content         file name -> SHA-256 of its bytes, of all files
+    """
+
+    pictures: tuple[Picture, ...]
+    probabilities: Probabilities
+    labels: Labels
+    bad: tuple[BadFile, ...]
+    notes: dict[str, tuple[str, ...]]
+    content: dict[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' file names, in order."""
+        return tuple(picture.name for picture in self.pictures)
+
+
+class Shipped:
+    """A verified model, compiled in the precision that serves (f32). `training` is its training.json.
+
+    training_problem: why `training` is None.
+    """
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        """`folder`: a model directory; it is not needed afterwards. Raises ValueError when it is not a whole one."""
+        manifest = _verified(folder)
+        self.figures: ModelFigures = {
+            "version": manifest["version"],
+            "backbone": manifest["backbone"],
+            "classes": [one["folder"] for one in manifest["classes"]],
+            "temperature": manifest["temperature"],
+            "threshold": manifest["threshold"],
+        }
+        self.preprocess = Preprocess.load(folder / "preprocess.json")
+        self._threads = threads
+        self._compiled = _compiled(folder, self.preprocess.size, len(self.classes), threads)
+        self.training: TrainingRecord | None = None
+        self.training_problem = ""
+        try:
+            self.training = read_document(folder / TRAINING, TrainingRecord)
+        except ValueError as error:
+            self.training_problem = str(error)
+
+    @classmethod
+    def of_channel(cls, channel: Path, threads: int) -> "Shipped":
+        """The model in the channel's model.tar.gz. Raises TrainingError when it cannot be vouched for."""
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            try:
+                return cls(unpack(channel, Path(folder)), threads)
+            except ValueError as error:
+                raise TrainingError(f"the model in {channel} is refused: {' '.join(str(error).split())}") from error
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The folders' names by position in the answers."""
+        return self.figures["classes"]
+
+    def answers(self, pictures: Sequence[Picture], log: Log) -> Answers:
+        """Shows every picture to the model, one at a time as serving does; labels go with the pictures."""
+        local = threading.local()
+
+        def one(picture: Picture) -> tuple[Any, Any]:
+            reading = read(picture, self.preprocess)
+            if reading.pixels is None:
+                return reading, None
+            if not hasattr(local, "request"):
+                local.request = self._compiled.request()
+            pixels = self.preprocess.to_input(reading.pixels)
+            return _without_pixels(reading), self._compiled.run(local.request, pixels[None])[0]
+
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="answers") as pool:
+            found = list(pool.map(one, pictures))
+        log(f"answers: {self.figures['version']} was shown {len(pictures)} files")
+        told = [(picture, *outcome) for picture, outcome in zip(pictures, found, strict=True)]
+        good = [(picture, logits) for picture, _, logits in told if logits is not None]
+        logits = np.array([logits for _, logits in good], dtype=np.float32).reshape(-1, len(self.classes))
+        return Answers(
+            pictures=tuple(picture for picture, _ in good),
+            probabilities=softmax(logits, self.figures["temperature"]) if good else logits.astype(np.float64),
+            labels=np.array([picture.label for picture, _ in good], dtype=np.int64),
+            bad=tuple(BadFile(picture.name, r.kind, r.reason) for picture, r, logits in told if logits is None),
+            notes={picture.name: reading.notes for picture, reading, _ in told if reading.notes},
+            content={picture.name: reading.sha256 for picture, reading, _ in told},
+        )
+
+
+def _without_pixels(reading: Reading) -> Reading:
+    """The same, so that not all pictures are held at once."""
+    return replace(reading, pixels=None)
+
+
+def _verified(folder: Path) -> _Manifest:
+    """model.json, once every file that it lists is the one it describes."""
+    manifest = read_document(folder / "model.json", _Manifest)
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"model.json: format {manifest['format']} is not {FORMAT}, the one that is known here")
+    if [one["index"] for one in manifest["classes"]] != list(range(len(manifest["classes"]))):
+        raise ValueError("model.json: its classes are not numbered from 0 upwards")
+    if len({one["folder"] for one in manifest["classes"]}) < max(2, len(manifest["classes"])):
+        raise ValueError("model.json: two classes at least are needed, and no folder twice")
+    if not (1e-6 <= manifest["temperature"] <= 1e6 and 0 <= manifest["threshold"] <= 1):
+        raise ValueError("model.json: its temperature or threshold is out of range")
+    for name in NEEDED:
+        if name not in manifest["files"]:
+            raise ValueError(f"model.json does not list {name}")
+    for name, expected in manifest["files"].items():
+        if not name or name != Path(name).name:
+            raise ValueError(f"model.json: {name!r} is not the name of a file beside it")
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ValueError(f"{name}: {error.strerror}") from error
+        if found != expected:
+            raise ValueError(f"{name} is not the file that model.json describes: its SHA-256 is {found}")
+    return manifest
+
+
+def _compiled(folder: Path, size: int, classes: int, threads: int) -> Compiled:
+    """The graph, for one picture at a time, as serving compiles it."""
+    try:
+        graph = openvino.Core().read_model(folder / "model.xml", folder / "model.bin")
+        graph.reshape([1, size, size, 3])
+        inputs, outputs = graph.inputs, graph.outputs
+        if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
+            raise ValueError("model.xml: the model must have one input, of type uint8")
+        if tuple(outputs[0].shape) != (1, classes):
+            raise ValueError(f"model.xml gives logits of shape {tuple(outputs[0].shape)}, for {classes} classes")
+        return Compiled(graph, threads)
+    except RuntimeError as error:
+        raise ValueError(f"model.xml: OpenVINO cannot load it: {str(error).strip().splitlines()[-1]}") from error
