@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shlex
@@ -27,6 +28,7 @@ ON_THE_WAY = {"terminated": "shutting-down", "stopped": "stopping"}
 # AWS takes from seconds to minutes for these; nobody who waits properly can tell.
 PENDING_SECONDS = 0.3
 ENDING_SECONDS = 0.3
+BUSY_SECONDS = 10.0
 CONSOLE = "console.log"
 
 
@@ -47,6 +49,22 @@ class Ending:
 def set_state(record: dict[str, Any], name: str) -> None:
     """Puts `record` into the state `name`."""
     record["State"] = {"Code": CODES[name], "Name": name}
+
+
+def _started(command: list[Path], **options: Any) -> subprocess.Popen[bytes]:
+    """Starts a program that was written just now.
+
+    Another thread's child may for a moment hold the file open for writing, as it was when that child was forked; until
+    it is itself another program, the kernel refuses to run the file.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return subprocess.Popen(command, **options)
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 class Guest:
@@ -153,7 +171,7 @@ class Guest:
                 console.write(b"user data: none that is a script\n")
                 return
             try:
-                process = subprocess.Popen(
+                process = _started(
                     [script],
                     cwd=self.folder / "root",
                     env=environment,

@@ -254,20 +254,40 @@ def test_endpoint_that_never_gets_ready_times_out() -> None:
 
 
 ALREADY_THERE = TaskError("SageMaker.SageMakerException", "Cannot create already existing thing")
+IN_PROGRESS = TaskError("SageMaker.SageMakerException", f'Cannot update in-progress endpoint "{ARN}".')
 NO_ENDPOINT = TaskError("SageMaker.SageMakerException", "Could not find endpoint")
+OWN = {"EndpointStatus": "InService", "EndpointConfigName": CONFIG, "EndpointArn": ARN}
 
 
 def test_what_a_lost_answer_made_is_taken_for_made() -> None:
     # given calls that were done although their answers never came
     world = World(sagemaker__createModel=ALREADY_THERE, sagemaker__createEndpointConfig=ALREADY_THERE)
     world.fail["sagemaker:createEndpoint"] = ALREADY_THERE
-    own = {"EndpointStatus": "InService", "EndpointConfigName": CONFIG, "EndpointArn": ARN}
-    world.fail["sagemaker:describeEndpoint"] = [NO_ENDPOINT, own, own]
+    world.fail["sagemaker:describeEndpoint"] = [NO_ENDPOINT, OWN, OWN]
 
     done = run(world)
 
     assert done.states[-1] == "Done"
     assert world.scaling["target"] == (1, 3)
+
+
+def test_an_update_whose_answer_was_lost_is_waited_for() -> None:
+    # given an update that was done although its answer never came, and is in progress when it is asked for again
+    world = World(sagemaker__updateEndpoint=IN_PROGRESS).with_endpoint()
+    world.fail["sagemaker:describeEndpoint"] = [None, OWN | {"EndpointStatus": "Updating"}, OWN]
+
+    done = run(world)
+
+    assert done.states[-1] == "Done" and done.output["replaced"] == "kennel-old"
+    assert world.scaling["target"] == (1, 3)
+
+
+def test_an_update_of_another_run_is_not_taken_for_this_ones() -> None:
+    world = World(sagemaker__updateEndpoint=[IN_PROGRESS]).with_endpoint()
+
+    done = run(world)
+
+    assert done.error == "EndpointFailed" and "in service with its former configuration kennel-old" in done.cause
 
 
 def test_an_endpoint_that_another_run_created_meanwhile_is_updated() -> None:

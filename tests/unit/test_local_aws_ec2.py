@@ -189,6 +189,17 @@ def test_a_deadline_inside_the_instance_ends_it(record: dict[str, Any], tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["console.log"]
 
 
+def test_user_data_that_is_still_open_for_writing_somewhere_runs_a_moment_later(
+    record: dict[str, Any], tmp_path: Path
+) -> None:
+    with (tmp_path / "user-data").open("wb"):
+        boot(record, tmp_path, "#!/bin/bash\nshutdown -h now\n")
+        assert reaches(record, "running")
+        time.sleep(0.1)
+
+    assert reaches(record, "terminated")
+
+
 def test_a_deadline_can_be_taken_back(record: dict[str, Any], tmp_path: Path) -> None:
     guest = boot(record, tmp_path, "#!/bin/bash\nshutdown -h +5\nshutdown -c\necho still here\n")
     assert reaches(record, "running")

@@ -21,7 +21,9 @@ CANARY = {**WATCHED, "rollout": "canary", "minimum": 2}
 
 def _lost(state: str, before: str) -> Row:
     lost = fault("sagemaker", state, **LOST)
-    return Row(state, "it is done but the answer is lost", after=NEW, faults=(lost,), before=before)
+    return Row(
+        state, "it is done but the answer is lost", after=NEW, faults=(lost,), before=before, asked=before == MODEL
+    )
 
 
 ENDPOINT = (
@@ -98,14 +100,7 @@ ENDPOINT = (
             ("CreateModel", MODEL),
             ("CreateEndpointConfig", MODEL),
             ("CreateEndpoint", NOTHING),
+            ("UpdateEndpoint", MODEL),
         )
-    ),
-    Row(
-        "UpdateEndpoint",
-        "it is done but the answer is lost",
-        "EndpointFailed",
-        "UpdateEndpoint: Cannot update in-progress endpoint",
-        faults=(fault("sagemaker", "UpdateEndpoint", **LOST),),
-        asked=True,
     ),
 )
