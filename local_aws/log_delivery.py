@@ -111,13 +111,6 @@ def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[...
 # Step Functions
 
 
-def _lowered(value: Any) -> Any:
-    """Settings as the API has them: CloudFormation's arrive in PascalCase."""
-    if isinstance(value, dict):
-        return {name[:1].lower() + name[1:]: _lowered(item) for name, item in value.items()}
-    return [_lowered(item) for item in value] if isinstance(value, list) else value
-
-
 def _wanted(level: str, kind: str) -> bool:
     return (
         level == "ALL" or (level == "ERROR" and bool(_FAILURES.search(kind))) or (level == "FATAL" and kind in _FATAL)
@@ -126,7 +119,7 @@ def _wanted(level: str, kind: str) -> bool:
 
 def log_event(execution: Record, machine: Record | None, event: Record) -> None:
     """Writes one event of an execution's history to the log groups of its state machine, by the level set there."""
-    setting = _lowered((machine or {}).get("loggingConfiguration") or {})
+    setting = (machine or {}).get("loggingConfiguration") or {}
     if not _wanted(setting.get("level", "OFF"), event["type"]):
         return
     details: Record = next((item for name, item in event.items() if name.endswith("Details")), {})

@@ -7,7 +7,6 @@ that versions, encryption headers and notifications are as for any other PutObje
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote, urlparse
 
 from ministack import app
 
@@ -30,10 +29,11 @@ def _may(action: str, bucket: str, key: str = "", prefix: str | None = None) -> 
 
 def parse_uri(uri: str) -> tuple[str, str]:
     """s3://bucket/key -> (bucket, key)."""
-    parts = urlparse(uri)
-    if parts.scheme != "s3" or not parts.netloc:
+    scheme, _, place = uri.partition("://")
+    bucket, _, key = place.partition("/")
+    if scheme != "s3" or not bucket:
         raise ObjectError(f"not an S3 URI: {uri}")
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, key.lstrip("/")
 
 
 def keys(bucket: str, prefix: str) -> list[str]:
@@ -85,7 +85,7 @@ def write_uri(uri: str, data: bytes) -> None:
     _may("s3:PutObject", bucket, key)
     headers = {"content-type": "application/octet-stream", "content-length": str(len(data))}
     status, _, body = app.call_service_handler_sync(
-        app.SERVICE_HANDLERS["s3"], "PUT", f"/{bucket}/{quote(key)}", headers, data, {}
+        app.SERVICE_HANDLERS["s3"], "PUT", f"/{bucket}/{key}", headers, data, {}
     )
     if status >= 300:
         raise ObjectError(f"could not write {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")
@@ -96,7 +96,7 @@ def delete_uri(uri: str) -> None:
     bucket, key = parse_uri(uri)
     _may("s3:DeleteObject", bucket, key)
     status, _, body = app.call_service_handler_sync(
-        app.SERVICE_HANDLERS["s3"], "DELETE", f"/{bucket}/{quote(key)}", {}, b"", {}
+        app.SERVICE_HANDLERS["s3"], "DELETE", f"/{bucket}/{key}", {}, b"", {}
     )
     if status >= 300:
         raise ObjectError(f"could not delete {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")

@@ -76,7 +76,7 @@ def _check_files(folder: Path, files: Any) -> None:
         except OSError as error:
             raise ModelRefused(f"{folder / name}: {error.strerror}") from error
         if found != expected:
-            raise ModelRefused(f"{folder / name} is not the file model.json describes: its SHA-256 is {found}")
+            raise ModelRefused(f"{folder / name} is not the file that model.json describes: its SHA-256 is {found}")
 
 
 def _text(document: dict[str, Any], name: str) -> str:

@@ -29,6 +29,20 @@ LOG_GROUPS = (
 )
 # CloudFormation names a bucket by the stack, its name in the template, and something random.
 BUCKETS = ("{}-databucket-", "{}-artifactbucket-")
+# What SageMaker has of a stack under names of the runs': what it is, how it is listed, and in what state it matters.
+RUNNING = {"StatusEquals": "InProgress"}
+TAGGED: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    ("endpoint configuration", "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", {}),
+    ("model", "list_models", "Models", "Model", {}),
+    (
+        "running tuning job",
+        "list_hyper_parameter_tuning_jobs",
+        "HyperParameterTuningJobSummaries",
+        "HyperParameterTuningJob",
+        RUNNING,
+    ),
+    ("running training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJob", RUNNING),
+)
 # What stays because other stacks of the account use it, too, or may come to.
 ACCOUNT_WIDE = (
     "log group /aws/sagemaker/TrainingJobs: the training jobs' logs of the whole account",
@@ -45,11 +59,8 @@ def find(stack: str) -> list[str]:
         _targets,
         _alarms,
         _endpoint,
-        _configs,
-        _models,
         _packages,
-        _searches,
-        _jobs,
+        _tagged,
         _instances,
         _buckets,
         _log_groups,
@@ -91,29 +102,9 @@ def _endpoint(stack: str) -> Iterator[str]:
     yield from (f"endpoint {stack} ({one['EndpointStatus']})" for one in found if one["EndpointName"] == stack)
 
 
-def _configs(stack: str) -> Iterator[str]:
-    found = _pages("sagemaker", "list_endpoint_configs", "EndpointConfigs", NameContains=f"{stack}-")
-    yield from _own(stack, found, "endpoint configuration", "EndpointConfig")
-
-
-def _models(stack: str) -> Iterator[str]:
-    yield from _own(stack, _pages("sagemaker", "list_models", "Models", NameContains=f"{stack}-"), "model", "Model")
-
-
 def _packages(stack: str) -> Iterator[str]:
     found = _pages("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", NameContains=stack)
     yield from (f"model package group {stack}" for one in found if one["ModelPackageGroupName"] == stack)
-
-
-def _searches(stack: str) -> Iterator[str]:
-    found = _pages(
-        "sagemaker",
-        "list_hyper_parameter_tuning_jobs",
-        "HyperParameterTuningJobSummaries",
-        NameContains=f"{stack}-",
-        StatusEquals="InProgress",
-    )
-    yield from _own(stack, found, "running tuning job", "HyperParameterTuningJob")
 
 
 def _instances(stack: str) -> Iterator[str]:
@@ -125,26 +116,16 @@ def _instances(stack: str) -> Iterator[str]:
         yield from (f"instance {one['InstanceId']} ({one['State']['Name']})" for one in reservation["Instances"])
 
 
-def _jobs(stack: str) -> Iterator[str]:
-    found = _pages(
-        "sagemaker",
-        "list_training_jobs",
-        "TrainingJobSummaries",
-        NameContains=f"{stack}-",
-        StatusEquals="InProgress",
-    )
-    yield from _own(stack, found, "running training job", "TrainingJob")
-
-
-def _own(stack: str, found: Iterator[Any], what: str, kind: str) -> Iterator[str]:
+def _tagged(stack: str) -> Iterator[str]:
     """Those with the stack's tag: the names of kennel-dev begin as those of kennel do."""
     client = boto3.client("sagemaker")
-    for one in found:
-        if not one[f"{kind}Name"].startswith(f"{stack}-"):
-            continue
-        tags = client.list_tags(ResourceArn=one[f"{kind}Arn"])["Tags"]
-        if {"Key": STACK_TAG, "Value": stack} in tags:
-            yield f"{what} {one[f'{kind}Name']}"
+    for what, operation, member, kind, status in TAGGED:
+        for one in _pages("sagemaker", operation, member, NameContains=f"{stack}-", **status):
+            name = one[f"{kind}Name"]
+            if not name.startswith(f"{stack}-"):
+                continue
+            if {"Key": STACK_TAG, "Value": stack} in client.list_tags(ResourceArn=one[f"{kind}Arn"])["Tags"]:
+                yield f"{what} {name}"
 
 
 def _buckets(stack: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from serving.manifest import FORMAT
 from serving.preprocess import Preprocess
 from training.backbones import Backbone
 from training.calibrate import softmax
@@ -20,7 +21,6 @@ from training.engine import Compiled, normalised, to_graph
 from training.errors import TrainingError
 from training.pictures import MAX_BYTES, Pixels
 
-FORMAT = 1
 FILES = ("model.xml", "model.bin", "preprocess.json", "weights.safetensors")
 CHECKED_PICTURES = 32
 # Full precision differs from torch by the order of additions only; more than this is a fault in the graph.

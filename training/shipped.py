@@ -1,9 +1,8 @@
 """A model as it ships: its own graph, preprocessing, temperature and threshold, out of its model.tar.gz."""
 
-import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 import openvino
 
+from serving.manifest import ModelRefused, read_manifest
 from serving.preprocess import Preprocess
 from training.archive import unpack
 from training.calibrate import Labels, Probabilities, softmax
@@ -19,14 +19,12 @@ from training.data import Picture
 from training.engine import Compiled
 from training.errors import TrainingError
 from training.evaluation_shape import ModelFigures
-from training.export import FORMAT
 from training.features import BadFile
 from training.pictures import Reading, read
 from training.record import FILE as TRAINING
 from training.record import TrainingRecord
 from training.shapes import read_document
 
-NEEDED = ("model.xml", "model.bin", "preprocess.json")
 Log = Callable[[str], None]
 
 
@@ -39,13 +37,11 @@ class _Class(TypedDict):
 class _Manifest(TypedDict):
     """The members of model.json that are needed here."""
 
-    format: int
     version: str
     backbone: str
     classes: Sequence[_Class]
     temperature: float
     threshold: float
-    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -146,29 +142,14 @@ def _without_pixels(reading: Reading) -> Reading:
 
 
 def _verified(folder: Path) -> _Manifest:
-    """model.json, once every file that it lists is the one it describes."""
+    """model.json, once the server would vouch for the folder: what is judged is what can serve, and nothing else."""
+    try:
+        read_manifest(folder)
+    except ModelRefused as error:
+        raise ValueError(str(error)) from error
     manifest = read_document(folder / "model.json", _Manifest)
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"model.json: format {manifest['format']} is not {FORMAT}, the one that is known here")
-    if [one["index"] for one in manifest["classes"]] != list(range(len(manifest["classes"]))):
-        raise ValueError("model.json: its classes are not numbered from 0 upwards")
     if len({one["folder"] for one in manifest["classes"]}) < max(2, len(manifest["classes"])):
         raise ValueError("model.json: two classes at least are needed, and no folder twice")
-    if not (1e-6 <= manifest["temperature"] <= 1e6 and 0 <= manifest["threshold"] <= 1):
-        raise ValueError("model.json: its temperature or threshold is out of range")
-    for name in NEEDED:
-        if name not in manifest["files"]:
-            raise ValueError(f"model.json does not list {name}")
-    for name, expected in manifest["files"].items():
-        if not name or name != Path(name).name:
-            raise ValueError(f"model.json: {name!r} is not the name of a file beside it")
-        try:
-            with (folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ValueError(f"{name}: {error.strerror}") from error
-        if found != expected:
-            raise ValueError(f"{name} is not the file that model.json describes: its SHA-256 is {found}")
     return manifest
 
 

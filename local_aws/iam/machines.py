@@ -26,6 +26,7 @@ RULES = {
     "codebuild:startBuild": "StepFunctionsGetEventForCodeBuildStartBuildRule",
     "states:startExecution": "StepFunctionsGetEventsForStepFunctionsExecutionRule",
 }
+NO_LOGGING = {"level": "OFF", "includeExecutionData": False}
 _DELIVERY = (
     "CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "ListLogDeliveries", "PutResourcePolicy",
     "DescribeResourcePolicies", "DescribeLogGroups", "DeleteLogDelivery",
@@ -72,7 +73,7 @@ def check_machine(arn: str, role_arn: str, definition: str, logging: Record) -> 
     except AccessDeniedError as error:
         raise AccessDeniedError(f"{ASSUME_REFUSED} ({error.message})", error.action) from None
     _managed_rules(who, definition)
-    if logging.get("level", logging.get("Level", "OFF")) != "OFF":
+    if logging.get("level", "OFF") != "OFF":
         _log_delivery(who)
 
 
@@ -97,26 +98,34 @@ def create_machine(original: Callable[[Record], Response]) -> Callable[[Record],
     return wrapped
 
 
+def _as_the_api(value: Any) -> Any:
+    """A template's settings as the API has them: its names begin small, and true is no text."""
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _as_the_api(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_the_api(item) for item in value]
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 def machine_provisioner(handlers: Record) -> Record:
-    """CloudFormation's handlers of AWS::StepFunctions::StateMachine, with the same check, and tracing kept."""
+    """CloudFormation's handlers of AWS::StepFunctions::StateMachine, with the same check, logging and tracing kept."""
 
     def keep(arn: str, props: Record) -> None:
         machine = sfn._state_machines.get(arn)
         if machine is not None:
-            machine["tracingConfiguration"] = {
-                "enabled": str((props.get("TracingConfiguration") or {}).get("Enabled", "")).lower() == "true"
-            }
+            machine["loggingConfiguration"] = {**NO_LOGGING, **_as_the_api(props.get("LoggingConfiguration") or {})}
+            machine["tracingConfiguration"] = {"enabled": False, **_as_the_api(props.get("TracingConfiguration") or {})}
 
     def create(logical_id: str, props: Record, stack_name: str) -> Any:
         made = handlers["create"](logical_id, props, stack_name)
         machine = sfn._state_machines[made[0]]
+        keep(made[0], props)
         try:
             check_machine(made[0], machine["roleArn"], machine["definition"], machine["loggingConfiguration"])
         except AccessDeniedError as error:
             del sfn._state_machines[made[0]]
             text = "(Service: AWSStepFunctions; Status Code: 400; Error Code: AccessDeniedException)"
             raise ValueError(f"Resource handler returned message: {error.message} {text}") from error
-        keep(made[0], props)
         return made
 
     def update(physical_id: str, old: Record, new: Record, stack_name: str, logical_id: str | None = None) -> Any:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from local_aws import supervisor
-from tests.functional.conftest import ROLE, LocalAws, Stage, build_stage
+from tests.functional.conftest import ROLE, Stage, build_stage, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -107,12 +106,5 @@ class Clients:
 @pytest.fixture(scope="package")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """The group's emulator: other tests' names and lists stay out of it."""
-    state = tmp_path_factory.mktemp("clients-aws")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_STOP_GRACE", "1")
-        patch.setenv("LOCAL_AWS_STARTUP_TIMEOUT", "20")
-        info = supervisor.up(state, 0)
-    try:
-        yield Clients(build_stage(LocalAws(state, info)), tmp_path_factory.mktemp("clients"))
-    finally:
-        supervisor.down(state)
+    with emulator(tmp_path_factory.mktemp("clients-aws"), LOCAL_AWS_STOP_GRACE="1") as aws:
+        yield Clients(build_stage(aws), tmp_path_factory.mktemp("clients"))

@@ -18,6 +18,7 @@ import pytest
 from botocore.config import Config
 
 from local_aws import supervisor
+from local_aws.processes import marked
 
 BUNDLE = Path(__file__).parent / "fixtures" / "bundle"
 ROLE = "arn:aws:iam::000000000000:role/test"
@@ -188,19 +189,27 @@ def build_stage(aws: LocalAws) -> Stage:
     return Stage(aws, "stage", image)
 
 
-@pytest.fixture(scope="session")
-def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """The session's emulator. Waits are short where AWS's are long."""
-    state = tmp_path_factory.mktemp("local-aws")
+@contextlib.contextmanager
+def emulator(state: Path, **settings: str) -> Iterator[LocalAws]:
+    """An emulator of one's own, started under the settings; at the end no process of it is left."""
+    state = state.resolve()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_STOP_GRACE", "1")
-        patch.setenv("LOCAL_AWS_INVOKE_TIMEOUT", "3")
-        patch.setenv("LOCAL_AWS_STARTUP_TIMEOUT", "20")
+        for name, value in {"LOCAL_AWS_STARTUP_TIMEOUT": "20", **settings}.items():
+            patch.setenv(name, value)
         info = supervisor.up(state, 0)
     try:
         yield LocalAws(state, info)
     finally:
         supervisor.down(state)
+    assert marked(state) == []
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The session's emulator. Waits are short where AWS's are long."""
+    state = tmp_path_factory.mktemp("local-aws")
+    with emulator(state, LOCAL_AWS_STOP_GRACE="1", LOCAL_AWS_INVOKE_TIMEOUT="3") as aws:
+        yield aws
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from local_aws import supervisor
 from local_aws.settings import REPOSITORY_ROOT
 
-from .conftest import ROLE, LocalAws, packed, wait_for
+from .conftest import ROLE, LocalAws, emulator, packed, wait_for
 from .test_local_aws_ec2 import DLAMI, console, interrupt, look, reach
 
 pytestmark = pytest.mark.slow  # each run calls the AWS CLI about ten times
@@ -125,14 +124,8 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """An emulator of its own, in which a spot instance has 12 seconds' notice."""
     state = tmp_path_factory.mktemp("ec2-bootstrap")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_TIME_FACTOR", "10")
-        patch.setenv("LOCAL_AWS_STOP_GRACE", "1")
-        aws = LocalAws(state, supervisor.up(state, 0))
-    try:
+    with emulator(state, LOCAL_AWS_TIME_FACTOR="10", LOCAL_AWS_STOP_GRACE="1") as aws:
         yield prepare(aws)
-    finally:
-        supervisor.down(state)
 
 
 def prepare(aws: LocalAws) -> Place:

@@ -18,7 +18,7 @@ from local_aws.ec2_guest import INSTANCE_MARK
 from local_aws.processes import carrying, marked
 from local_aws.settings import REPOSITORY_ROOT
 
-from .conftest import LocalAws, wait_for
+from .conftest import LocalAws, emulator, wait_for
 
 DLAMI = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
 TRUST = {
@@ -206,13 +206,10 @@ def test_an_unknown_instance_is_said_to_be(local_aws: LocalAws, instance: str, c
 
 
 @pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAws]:
+def quick(tmp_path: Path) -> Iterator[LocalAws]:
     """An emulator in which two minutes' notice are two seconds'."""
-    monkeypatch.setenv("LOCAL_AWS_TIME_FACTOR", "60")
-    monkeypatch.setenv("LOCAL_AWS_STOP_GRACE", "1")
-    state = (tmp_path / "aws").resolve()
-    yield LocalAws(state, supervisor.up(state, 0))
-    supervisor.down(state)
+    with emulator(tmp_path / "aws", LOCAL_AWS_TIME_FACTOR="60", LOCAL_AWS_STOP_GRACE="1") as aws:
+        yield aws
 
 
 def interrupt(aws: LocalAws, instance: str) -> None:

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from local_aws import supervisor
 from local_aws.processes import marked
 
-from .conftest import LocalAws, Stage, build_stage, wait_for
+from .conftest import LocalAws, Stage, build_stage, emulator, wait_for
 
 ALL = "AllTraffic"
 
@@ -28,16 +28,8 @@ ALL = "AllTraffic"
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An emulator of its own, in a hurry."""
-    state = tmp_path_factory.mktemp("guarded-aws")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_TIME_FACTOR", "60")
-        patch.setenv("LOCAL_AWS_STARTUP_TIMEOUT", "20")
-        aws = LocalAws(state.resolve(), supervisor.up(state, 0))
-        try:
-            yield build_stage(aws)
-        finally:
-            supervisor.down(state)
-    assert list(marked(state.resolve())) == []
+    with emulator(tmp_path_factory.mktemp("guarded-aws"), LOCAL_AWS_TIME_FACTOR="60") as aws:
+        yield build_stage(aws)
 
 
 class Guarded:

@@ -15,10 +15,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws import supervisor
-
 from . import machines
-from .conftest import ROLE, LocalAws, Stage, wait_for
+from .conftest import ROLE, LocalAws, Stage, emulator, wait_for
 
 ACCOUNT = "000000000000"
 IMAGE = {"Sid": "Image", "Action": "ecr:*", "Resource": "*"}
@@ -160,16 +158,11 @@ def test_a_statement_is_counted_where_it_allowed_and_can_be_switched_off(stage: 
     assert [one["action"] for one in page(stage.aws)["denied"] if one["role"] == arn] == ["s3:GetObject"]
 
 
-def test_all_of_it_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_AWS_IAM", "off")
-    state = (tmp_path / "aws").resolve()
-    try:
-        aws = LocalAws(state, supervisor.up(state, 0))
+def test_all_of_it_can_be_switched_off(tmp_path: Path) -> None:
+    with emulator(tmp_path / "aws", LOCAL_AWS_IAM="off") as aws:
         session = assumed(aws, role(aws, LOGS))
 
         session.client("s3", endpoint_url=aws.info["endpoint_url"]).create_bucket(Bucket="mine")
-    finally:
-        supervisor.down(state)
 
 
 # State machines

@@ -16,7 +16,7 @@ from local_aws import supervisor
 from local_aws.processes import marked
 from local_aws.store import Store
 
-from .conftest import LocalAws, Stage, build_stage, wait_for
+from .conftest import LocalAws, Stage, build_stage, emulator, wait_for
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
@@ -24,15 +24,8 @@ DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An emulator of its own, in a hurry."""
-    state = tmp_path_factory.mktemp("fast-aws")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_TIME_FACTOR", "60")
-        patch.setenv("LOCAL_AWS_STARTUP_TIMEOUT", "20")
-        aws = LocalAws(state.resolve(), supervisor.up(state, 0))
-        try:
-            yield build_stage(aws)
-        finally:
-            supervisor.down(state)
+    with emulator(tmp_path_factory.mktemp("fast-aws"), LOCAL_AWS_TIME_FACTOR="60") as aws:
+        yield build_stage(aws)
 
 
 class Scaled:

@@ -15,25 +15,16 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws import supervisor
 from local_aws.processes import marked
 
-from .conftest import LocalAws, Stage, build_stage, wait_for
+from .conftest import Stage, build_stage, emulator, wait_for
 
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An emulator of its own, where five minutes without a request are over in three seconds."""
-    state = tmp_path_factory.mktemp("serverless-aws")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_TIME_FACTOR", "100")
-        patch.setenv("LOCAL_AWS_STARTUP_TIMEOUT", "20")
-        aws = LocalAws(state.resolve(), supervisor.up(state, 0))
-        try:
-            yield build_stage(aws)
-        finally:
-            supervisor.down(state)
-    assert list(marked(state.resolve())) == []
+    with emulator(tmp_path_factory.mktemp("serverless-aws"), LOCAL_AWS_TIME_FACTOR="100") as aws:
+        yield build_stage(aws)
 
 
 class Serverless:

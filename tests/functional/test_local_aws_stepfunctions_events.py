@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from local_aws import supervisor
-
 from . import machines
-from .conftest import ROLE, LocalAws, wait_for
+from .conftest import ROLE, LocalAws, emulator, wait_for
 
 TEMPLATE = {
     "Transform": "AWS::Serverless-2016-10-31",
     "Resources": {
+        "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/aws/vendedlogs/states/sweep"}},
         "Pipeline": {
             "Type": "AWS::Serverless::StateMachine",
             "Properties": {
@@ -31,6 +30,12 @@ TEMPLATE = {
             "Type": "AWS::Serverless::StateMachine",
             "Properties": {
                 "Name": "sweep",
+                "Role": ROLE,
+                "Tracing": {"Enabled": True},
+                "Logging": {
+                    "Level": "ERROR",
+                    "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["Log", "Arn"]}}}],
+                },
                 "Definition": {"StartAt": "Tell", "States": {"Tell": {"Type": "Pass", "End": True}}},
                 "Events": {
                     "Ended": {
@@ -70,11 +75,7 @@ MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:"
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """An emulator where an hour of a schedule passes in a second, with the template's stack."""
     state = tmp_path_factory.mktemp("scheduled-aws")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_AWS_TIME_FACTOR", "3600")
-        patch.setenv("SFN_WAIT_SCALE", "1")
-        aws = LocalAws(state.resolve(), supervisor.up(state, 0))
-    try:
+    with emulator(state, LOCAL_AWS_TIME_FACTOR="3600", SFN_WAIT_SCALE="1") as aws:
         client = aws.client("cloudformation")
         client.create_stack(
             StackName="events",
@@ -83,8 +84,6 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         )
         client.get_waiter("stack_create_complete").wait(StackName="events", WaiterConfig={"Delay": 1})
         yield aws
-    finally:
-        supervisor.down(state)
 
 
 def inputs(aws: LocalAws) -> list[Any]:
@@ -114,6 +113,20 @@ def test_schedules_of_both_kinds_fire_again_and_again_and_a_disabled_one_does_no
     wait_for(twice, "two of each")
 
     assert {"by": "off"} not in inputs(fast)
+
+
+def test_a_templates_machine_is_described_as_one_that_the_api_made(fast: LocalAws) -> None:
+    described = [
+        fast.client("stepfunctions").describe_state_machine(stateMachineArn=f"{MACHINE}{name}")
+        for name in ("sweep", "pipeline")
+    ]
+
+    logging, none = (one["loggingConfiguration"] for one in described)
+    assert [one["tracingConfiguration"] for one in described] == [{"enabled": True}, {"enabled": False}]
+    assert (logging["level"], logging["includeExecutionData"]) == ("ERROR", False)
+    (destination,) = logging["destinations"]
+    assert ":log-group:/aws/vendedlogs/states/sweep" in destination["cloudWatchLogsLogGroup"]["logGroupArn"]
+    assert none == {"level": "OFF", "includeExecutionData": False}
 
 
 def test_an_aborted_execution_starts_the_rules_target_with_the_event(fast: LocalAws) -> None:

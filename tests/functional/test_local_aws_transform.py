@@ -93,6 +93,17 @@ def test_every_object_is_answered_by_one_process_that_ends_with_the_job(stage: S
     assert not psutil.pid_exists(process)
 
 
+def test_a_key_keeps_its_name_whatever_is_in_it(stage: Stage, model: str) -> None:
+    asked, odd = request(stage, model), "ein Hund+50%20 #1?schön.jpg"
+    key = f"in/{asked['TransformJobName']}/{odd}"
+    stage.aws.client("s3").put_object(Bucket=stage.bucket, Key=key, Body=b"dog")
+
+    name = start(stage, asked)
+
+    assert ended(stage, name)["TransformJobStatus"] == "Completed"
+    assert keys(stage, f"out/{name}/") == [f"{odd}.out"]
+
+
 def test_requests_run_side_by_side_on_as_many_instances_as_asked_for(stage: Stage, model: str) -> None:
     asked = request(stage, model, MaxConcurrentTransforms=2, MaxPayloadInMB=1)
     asked["TransformResources"]["InstanceCount"] = 2

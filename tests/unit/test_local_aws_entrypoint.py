@@ -66,6 +66,8 @@ def test_the_hosts_of_a_job_resolve_inside_it(root: Path) -> None:
     try:
         command = entrypoint.launch(root, ("algo-1", "algo-2"), job("-c", "getent hosts algo-2"))
     except entrypoint.EntrypointError as error:
+        if "no mount namespace" not in str(error):
+            raise
         pytest.skip(str(error))
 
     assert said(command).split()[0] == "127.0.0.1"

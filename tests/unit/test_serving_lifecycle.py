@@ -56,7 +56,7 @@ class TestRefusesToStart:
     def test_with_tampered_weights(self, model: Path) -> None:
         weights = model / "model.bin"
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x55")
-        self.assert_refused(model, "model.bin is not the file model.json describes")
+        self.assert_refused(model, "model.bin is not the file that model.json describes")
 
     @pytest.mark.parametrize("name", ["model.json", "model.xml", "model.bin", "preprocess.json"])
     def test_with_a_file_missing(self, model: Path, name: str) -> None:
