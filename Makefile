@@ -24,7 +24,7 @@ down: setup ## stop what `make up` left running
 
 .PHONY: test
 test: setup .venv-clients/ready ## every test
-	@$(PY) -m pytest --numprocesses 2 --dist loadgroup
+	@$(PY) -m pytest --numprocesses 3
 
 .PHONY: check
 check: setup ## formatting, lint, types, template and state machine
