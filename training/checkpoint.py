@@ -6,8 +6,9 @@ after a Spot interruption.
 
 import io
 import os
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Checkpoints:
     """The checkpoint of one stage, a file in `folder`; written by rank 0, read by it for all ranks.
 
     identity   what the checkpoint must have been made of to be gone on from: a name -> anything that compares
+    seconds    how much of a long epoch may be lost
     """
 
     folder: Path
@@ -32,17 +34,24 @@ class Checkpoints:
     identity: Mapping[str, str]
     group: Group
     log: Callable[[str], None]
+    seconds: float = 60.0
+    _saved: list[float] = field(default_factory=lambda: [time.monotonic()], repr=False, compare=False)
 
     @property
     def path(self) -> Path:
         """Where the checkpoint lies."""
         return self.folder / f"{self.stage}.pt"
 
+    def due(self) -> bool:
+        """Whether it is time to save, by rank 0's clock. A meeting point."""
+        return self.group.agree(time.monotonic() - self._saved[0] >= self.seconds)
+
     def save(self, payload: Payload) -> None:
         """Puts `payload` (tensors, numbers, texts and containers of them) in the place of the one before.
 
         It is there whole or not at all. Only rank 0 writes. Raises TrainingError when it cannot be written.
         """
+        self._saved[0] = time.monotonic()
         if self.group.rank:
             return
         content = io.BytesIO()

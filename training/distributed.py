@@ -49,6 +49,14 @@ class Group:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def agree(self, value: bool) -> bool:
+        """Rank 0's `value` on every rank, without pickling: it may be asked at every step."""
+        if self.world == 1:
+            return value
+        box = torch.tensor([value])
+        dist.broadcast(box, src=0)
+        return bool(box.item())
+
     def gather_rows(self, own: npt.NDArray[np.float32], total: int) -> npt.NDArray[np.float32]:
         """float32 [total, ...] from each rank's `share` of the rows."""
         if self.world == 1:

@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -98,6 +98,7 @@ class _NetworkTask:
     ) -> None:
         self._train, self._valid = splits["train"], splits["valid"]
         self._recipe, self._machine, self._reader = recipe, machine, reader
+        self.group, self.size = machine.group, len(self._train.pictures)
         self.module = network.eval().requires_grad_(True).to(machine.device)
         self._wrapped = machine.group.averaging(self.module)
         self.optimizer = AdamW(_parameter_groups(network[0], network[1], recipe))
@@ -105,17 +106,16 @@ class _NetworkTask:
         self.schedule = LambdaLR(self.optimizer, lambda step: warmed_cosine(step, steps, WARM_UP))
         self.order = torch.Generator().manual_seed(recipe.seed)
 
-    def train(self, number: int) -> float:
-        pictures, group = self._train.pictures, self._machine.group
+    def steps(self, number: int, skip: int) -> Iterator[float]:
+        pictures, group = self._train.pictures, self.group
         order = torch.randperm(len(pictures), generator=self.order)  # the same on every rank
-        batches = torch.split(order, self._recipe.batch_size)
+        batches = torch.split(order, self._recipe.batch_size)[skip:]
         labels = torch.from_numpy(self._train.labels)
 
         def view(picture: Picture, pixels: Pixels) -> Pixels:
             return augmented(picture, pixels, self._reader.preprocess, number, self._recipe.seed)
 
         shares = [group.share(batch) for batch in batches]
-        total = 0.0
         progress = Progress(f"finetune: epoch {number}", sum(map(len, shares)), say)
         for batch, own, views in zip(batches, shares, self._reader.views(pictures, shares, view), strict=True):
             with self._precision():
@@ -131,9 +131,8 @@ class _NetworkTask:
             torch.autograd.backward(loss * (group.world / len(batch)))
             self.optimizer.step()
             self.schedule.step()
-            total += loss.item()
             progress.advance(len(own))
-        return sum(group.gather(total)) / len(pictures)
+            yield loss.item()
 
     def measure(self) -> tuple[float, float]:
         found, labels = torch.from_numpy(self.logits()), torch.from_numpy(self._valid.labels)
@@ -142,7 +141,7 @@ class _NetworkTask:
 
     def logits(self) -> Logits:
         """float32 [validation pictures, classes] for the plain views, the same on every rank; each does its share."""
-        group, pictures = self._machine.group, self._valid.pictures
+        group, pictures = self.group, self._valid.pictures
         shares = torch.split(group.share(torch.arange(len(pictures))), self._recipe.batch_size)
         with torch.no_grad():
             views = self._reader.views(pictures, shares, lambda _, pixels: self._reader.preprocess.to_input(pixels))

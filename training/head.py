@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,7 @@ class _HeadTask:
         self._inputs = torch.from_numpy(train.values).flatten(0, 1)  # [pictures * views, features]
         self._labels = torch.from_numpy(train.labels).repeat_interleave(train.values.shape[1])
         self._held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
-        self._recipe, self._group = recipe, group
+        self._recipe, self.group, self.size = recipe, group, len(self._labels)
         self.module = copy.deepcopy(start)
         self._wrapped = group.averaging(self.module)
         self.optimizer = AdamW(self.module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -67,10 +67,9 @@ class _HeadTask:
         self.schedule = LambdaLR(self.optimizer, lambda step: warmed_cosine(step, steps, WARM_UP))
         self.order = torch.Generator().manual_seed(recipe.seed)
 
-    def train(self, number: int) -> float:
-        total = torch.zeros((), dtype=torch.float64)
-        inputs, labels, group = self._inputs, self._labels, self._group
-        for batch in torch.split(torch.randperm(len(labels), generator=self.order), self._recipe.batch_size):
+    def steps(self, number: int, skip: int) -> Iterator[float]:
+        inputs, labels, group = self._inputs, self._labels, self.group
+        for batch in torch.split(torch.randperm(len(labels), generator=self.order), self._recipe.batch_size)[skip:]:
             own = group.share(batch)
             loss = functional.cross_entropy(
                 self._wrapped(inputs[own]),
@@ -83,8 +82,7 @@ class _HeadTask:
             torch.autograd.backward(loss * (group.world / len(batch)))
             self.optimizer.step()
             self.schedule.step()
-            total += loss.detach()
-        return sum(group.gather(total.item())) / len(labels)
+            yield loss.item()
 
     def measure(self) -> tuple[float, float]:
         """Accuracy and mean cross-entropy per picture, without label smoothing."""

@@ -1,8 +1,11 @@
-"""The loop over epochs: every one is measured on validation, the best is kept, and each is a checkpoint."""
+"""The loop over epochs: every one is measured on validation, the best is kept, and each is a checkpoint.
+
+A long epoch is one more than once: the loop goes on in the middle of it.
+"""
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
@@ -12,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint import Checkpoints
+from training.distributed import Group
 from training.errors import TrainingError
 
 State = dict[str, torch.Tensor]
@@ -43,7 +47,7 @@ class Best:
 
 
 class Task(Protocol):
-    """What is trained. `order` draws the order of the pictures."""
+    """What is trained. `order` draws the order of the pictures; an epoch is over `size` views of them, all ranks'."""
 
     @property
     def module(self) -> nn.Module:
@@ -57,9 +61,14 @@ class Task(Protocol):
 
     schedule: LambdaLR
     order: torch.Generator
+    group: Group
+    size: int
 
-    def train(self, number: int) -> float:
-        """One epoch over the training pictures, on every rank. Returns the mean loss."""
+    def steps(self, number: int, skip: int) -> Iterator[float]:
+        """Takes the steps of an epoch but the first `skip`, on every rank; gives each one's summed loss on this rank.
+
+        The order of the pictures is drawn once, before the first step.
+        """
         ...
 
     def measure(self) -> tuple[float, float]:
@@ -68,15 +77,26 @@ class Task(Protocol):
 
 
 @dataclass
+class _Place:
+    """How far an epoch has come: `order` as it was before it, steps taken, and the sum of their losses on this rank."""
+
+    order: torch.Tensor
+    steps: int = 0
+    loss: float = 0.0
+
+
+@dataclass
 class _Progress:
-    """How far the loop has come."""
+    """How far the loop has come. `place` is in the epoch after the last of `history`; None at its start."""
 
     history: list[Epoch]
+    place: _Place | None = None
     best: Epoch | None = None
     weights: State | None = None
 
     def add(self, epoch: Epoch, module: nn.Module) -> None:
         self.history.append(epoch)
+        self.place = None
         if epoch.better_than(self.best):
             self.best, self.weights = epoch, copy.deepcopy(module.state_dict())
 
@@ -92,19 +112,19 @@ def run(
     """Trains `task` for every one of the epochs and returns the best by validation.
 
     before: the task as it comes, when that may be the best as well. With checkpoints the loop goes on after the last
-    saved epoch. Raises TrainingError when the loss is no number.
+    saved step. Raises TrainingError when the loss is no number.
     """
     progress = _Progress([])
     saved = checkpoints.load() if checkpoints else None
     if saved and checkpoints:
         _restore(task, progress, saved)
-        checkpoints.say(f"{checkpoints.stage} goes on after epoch {progress.history[-1].number}")
+        checkpoints.say(f"{checkpoints.stage} goes on after {_reached(progress)}")
     elif before:
         progress.add(before, task.module)
         on_epoch(before)
     first = progress.history[-1].number + 1 if progress.history else 1
     for number in range(first, epochs + 1):
-        train_loss = task.train(number)
+        train_loss = _train(task, number, progress, checkpoints)
         accuracy, validation_loss = task.measure()
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise TrainingError(f"the loss is no finite number after epoch {number}: use a smaller learning_rate")
@@ -118,12 +138,34 @@ def run(
     return Best(progress.weights, progress.best, tuple(progress.history))
 
 
+def _train(task: Task, number: int, progress: _Progress, checkpoints: Checkpoints | None) -> float:
+    """One epoch, or the rest of it. Returns the mean loss of the whole."""
+    place = progress.place = progress.place or _Place(task.order.get_state())
+    task.order.set_state(place.order)
+    for loss in task.steps(number, place.steps):
+        place.steps += 1
+        place.loss += loss
+        if checkpoints and checkpoints.due():
+            checkpoints.save(_state(task, progress))
+    return sum(task.group.gather(place.loss)) / task.size
+
+
+def _reached(progress: _Progress) -> str:
+    whole = f"epoch {progress.history[-1].number}" if progress.history else ""
+    steps = f"{progress.place.steps} steps of the next" if progress.place else ""
+    return " and ".join(part for part in (whole, steps) if part)
+
+
 def _state(task: Task, progress: _Progress) -> dict[str, Any]:
+    """A meeting point: every rank's loss is in it."""
+    place = progress.place or _Place(task.order.get_state())
     return {
         "weights": task.module.state_dict(),
         "optimizer": task.optimizer.state_dict(),
         "schedule": task.schedule.state_dict(),
-        "order": task.order.get_state(),
+        "order": place.order,
+        "steps": place.steps,
+        "losses": task.group.gather(place.loss),
         "random": torch.get_rng_state(),
         "history": [astuple(epoch) for epoch in progress.history],
         "best": astuple(progress.best) if progress.best else None,
@@ -138,4 +180,7 @@ def _restore(task: Task, progress: _Progress, saved: dict[str, Any]) -> None:
     task.order.set_state(saved["order"])
     torch.set_rng_state(saved["random"])
     progress.history[:] = [Epoch(*values) for values in saved["history"]]
-    progress.best, progress.weights = Epoch(*saved["best"]), saved["best_weights"]
+    progress.best = Epoch(*saved["best"]) if saved["best"] else None
+    progress.weights = saved["best_weights"]
+    if saved["steps"]:
+        progress.place = _Place(saved["order"], saved["steps"], saved["losses"][task.group.rank])

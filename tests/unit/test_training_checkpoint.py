@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +25,7 @@ from training.loop import Epoch
 from training.parameters import Recipe
 
 RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.05)
+STEPS = math.ceil(TRAIN.values.shape[0] * TRAIN.values.shape[1] / RECIPE.batch_size)  # of an epoch
 
 
 class CutOffError(Exception):
@@ -61,6 +64,31 @@ def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path:
     assert same(resumed, trained(None))
     assert said == [f"checkpoint: head goes on after epoch {until}"]
     assert {path.name for path in tmp_path.iterdir()} == {"head.pt"}
+
+
+@pytest.mark.parametrize("saves", [1, 2, 7, 12])
+def test_a_run_interrupted_within_an_epoch_goes_on_at_the_next_batch_to_the_same_bits(
+    tmp_path: Path, saves: int
+) -> None:
+    # given a run that saves after each of an epoch's steps, and is cut off after some
+    left = iter(range(saves - 1))
+
+    class CutOff(Checkpoints):
+        def save(self, payload: dict[str, Any]) -> None:
+            super().save(payload)
+            if next(left, None) is None:
+                raise CutOffError
+
+    with pytest.raises(CutOffError):
+        trained(CutOff(tmp_path, "head", {}, Group(), print, seconds=0))
+    # when it is started again
+    said: list[str] = []
+    resumed = trained(Checkpoints(tmp_path, "head", {}, Group(), said.append))
+    # then it goes on there
+    epochs, steps = divmod(saves, STEPS + 1)  # one save more at the end of each
+    parts = [f"epoch {epochs}"] * (epochs > 0) + [f"{steps} steps of the next"] * (steps > 0)
+    assert said == [f"checkpoint: head goes on after {' and '.join(parts)}"]
+    assert same(resumed, trained(None))
 
 
 @pytest.mark.parametrize(("other", "named"), [({"pictures": "p2"}, "pictures"), ({"hosts": "2"}, "hosts")])

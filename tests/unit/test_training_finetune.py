@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +79,7 @@ def tuned(
     until: int = 99,
     told: list[Epoch] | None = None,
     machine: Machine = ALONE,
+    seconds: float = 60.0,
 ) -> Tuned:
     backbone, found, probe = world
 
@@ -86,7 +89,7 @@ def tuned(
         if epoch.number == until:
             raise CutOffError
 
-    checkpoints = Checkpoints(kept, "finetune", {}, machine.group, print) if kept else None
+    checkpoints = Checkpoints(kept, "finetune", {}, machine.group, print, seconds) if kept else None
     return finetune(found.splits, backbone, probe, recipe, machine, on_epoch=on_epoch, checkpoints=checkpoints)
 
 
@@ -133,12 +136,16 @@ def test_the_head_it_began_with_is_kept_when_nothing_is_better(world: World) -> 
     assert found.fit.best.validation_accuracy >= found.fit.history[0].validation_accuracy
 
 
-@pytest.mark.parametrize("until", [0, 1, 2])
+@pytest.mark.parametrize("until", [0, 1, 2, None])
 def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(
-    world: World, tmp_path: Path, until: int
+    world: World, tmp_path: Path, until: int | None
 ) -> None:
-    with pytest.raises(CutOffError):
-        tuned(world, kept=tmp_path, until=until)
+    if until is None:
+        with pytest.raises(CutOffError), within_an_epoch():
+            tuned(world, kept=tmp_path, seconds=0)
+    else:
+        with pytest.raises(CutOffError):
+            tuned(world, kept=tmp_path, until=until)
 
     resumed, whole = tuned(world, kept=tmp_path), tuned(world)
 
@@ -211,17 +218,40 @@ def test_two_processes_learn_together_what_one_learns_alone(pictures: Path, tmp_
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
+def at_the_end_of_an_epoch() -> contextlib.AbstractContextManager[None]:
+    """Nothing but what `until` does."""
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def within_an_epoch() -> Iterator[None]:
+    """Cut off by the third save, which is after a step of the first epoch."""
+    left = iter(range(2))
+
+    def save(self: Checkpoints, payload: dict[str, Any]) -> None:
+        original(self, payload)
+        if next(left, None) is None:
+            raise CutOffError
+
+    original = Checkpoints.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        yield
+
+
 def on_this_rank(pictures: Path, kept: Path) -> None:
     """What each of the processes of the next test does."""
     with joined(Host.of({**os.environ, "SM_MODEL_DIR": "unused"})) as group:
         quiet_torch(1)
         machine = Machine(torch.device("cpu"), 1, group)
         world = learnt(pictures, group)
-        with contextlib.suppress(CutOffError):
-            tuned(world, kept=kept, until=2, machine=machine)
-        resumed, whole = tuned(world, kept=kept, machine=machine), tuned(world, machine=machine)
-        assert same(resumed.backbone, whole.backbone)
-        assert resumed.fit.history == whole.fit.history
+        whole = tuned(world, machine=machine)
+        for place, cut_off in (("between", at_the_end_of_an_epoch), ("within", within_an_epoch)):
+            with contextlib.suppress(CutOffError), cut_off():
+                tuned(world, kept=kept / place, until=2, machine=machine, seconds=0)
+            resumed = tuned(world, kept=kept / place, machine=machine)
+            assert same(resumed.backbone, whole.backbone)
+            assert resumed.fit.history == whole.fit.history
 
 
 @pytest.mark.slow
@@ -242,4 +272,5 @@ def test_three_processes_resume_exactly_though_three_numbers_can_be_added_in_mor
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("checkpoint: finetune goes on after epoch 2") == 1
+    assert done.stdout.count("checkpoint: finetune goes on after epoch 2\n") == 1
+    assert done.stdout.count("checkpoint: finetune goes on after epoch 0 and 3 steps of the next\n") == 1
