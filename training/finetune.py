@@ -23,7 +23,7 @@ from training.data import Picture
 from training.distributed import Group
 from training.engine import Batch, normalised
 from training.features import Features
-from training.head import Fit, warmed_cosine
+from training.head import Fit, class_weights, warmed_cosine
 from training.loop import Epoch
 from training.parameters import Recipe
 from training.pictures import Pixels, augmented
@@ -99,6 +99,10 @@ class _NetworkTask:
         self._train, self._valid = splits["train"], splits["valid"]
         self._recipe, self._machine, self._reader = recipe, machine, reader
         self.group, self.size = machine.group, len(self._train.pictures)
+        head = network[1]
+        assert isinstance(head, nn.Linear)
+        weights = class_weights(torch.from_numpy(self._train.labels), head.out_features, recipe.class_balance)
+        self._weights = None if weights is None else weights.to(machine.device)
         self.module = network.eval().requires_grad_(True).to(machine.device)
         self._wrapped = machine.group.averaging(self.module)
         self.optimizer = AdamW(_parameter_groups(network[0], network[1], recipe))
@@ -123,16 +127,12 @@ class _NetworkTask:
             loss = functional.cross_entropy(
                 found.float(),
                 labels[own].to(self._machine.device),
+                self._weights,
                 label_smoothing=self._recipe.label_smoothing,
                 reduction="sum",
             )
-            self.optimizer.zero_grad()
-            # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
-            torch.autograd.backward(loss * (group.world / len(batch)))
-            self.optimizer.step()
-            self.schedule.step()
             progress.advance(len(own))
-            yield loss.item()
+            yield loop.descend(self, loss, len(batch))
 
     def measure(self) -> tuple[float, float]:
         found, labels = torch.from_numpy(self.logits()), torch.from_numpy(self._valid.labels)

@@ -1,10 +1,11 @@
-"""The head: one linear layer on frozen features, trained in seconds."""
+"""The head: a linear layer on frozen features, and a hidden one beside it if wanted, trained in seconds."""
 
 import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -47,9 +48,55 @@ def fit(
     """
     task = _HeadTask(train, valid, start, recipe, group)
     best = loop.run(task, recipe.epochs, on_epoch=on_epoch, checkpoints=checkpoints)
-    head = copy.deepcopy(start)
-    head.load_state_dict(best.weights)
-    return Fit(head, best.epoch, best.history)
+    task.module.load_state_dict(best.weights)
+    return Fit(task.module, best.epoch, best.history)
+
+
+class HiddenHead(nn.Linear):
+    """A linear layer and, added to what it says, a hidden layer that begins by saying nothing.
+
+    So it starts where the linear head starts, and whatever holds for that head's first weights holds here.
+    """
+
+    def __init__(self, start: nn.Linear, units: int, seed: int) -> None:
+        super().__init__(start.in_features, start.out_features)
+        self.load_state_dict(start.state_dict())
+        self.wide = nn.Linear(start.in_features, units)
+        self.narrow = nn.Linear(units, start.out_features, bias=False)
+        with torch.no_grad():
+            drawn = torch.randn(self.wide.weight.shape, generator=torch.Generator().manual_seed(seed))
+            self.wide.weight.copy_(drawn * math.sqrt(2 / start.in_features))
+            self.wide.bias.zero_()
+            self.narrow.weight.zero_()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [n, classes] of features [n, in_features]."""
+        more: torch.Tensor = self.narrow(functional.gelu(self.wide(features)))
+        return super().forward(features) + more
+
+
+def class_weights(labels: torch.Tensor, classes: int, balance: float) -> torch.Tensor | None:
+    """float32 [classes]: what a picture of each counts, one being the mean over all of `labels`; None: all the same."""
+    if not balance:
+        return None
+    count = torch.bincount(labels, minlength=classes).clamp(min=1).double()
+    weights = (count.mean() / count) ** balance
+    return (weights * (len(labels) / (weights * count).sum())).float()
+
+
+class _Blends:
+    """For each batch of an epoch, whom each view is blended with and the share it keeps: the same on every rank."""
+
+    def __init__(self, recipe: Recipe, epoch: int) -> None:
+        self._draw = np.random.default_rng([recipe.seed, epoch])
+        self._mixup = recipe.mixup
+
+    def next(self, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """The batch in another order, and the share."""
+        if not self._mixup:
+            return batch, 1.0
+        order = torch.from_numpy(self._draw.permutation(len(batch)))
+        return batch[order], float(self._draw.beta(self._mixup, self._mixup))
 
 
 class _HeadTask:
@@ -60,7 +107,8 @@ class _HeadTask:
         self._labels = torch.from_numpy(train.labels).repeat_interleave(train.values.shape[1])
         self._held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
         self._recipe, self.group, self.size = recipe, group, len(self._labels)
-        self.module = copy.deepcopy(start)
+        self.module = HiddenHead(start, recipe.hidden, recipe.seed) if recipe.hidden else copy.deepcopy(start)
+        self._weights = class_weights(torch.from_numpy(train.labels), start.out_features, recipe.class_balance)
         self._wrapped = group.averaging(self.module)
         self.optimizer = AdamW(self.module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         steps = math.ceil(len(self._labels) / recipe.batch_size) * recipe.epochs
@@ -68,21 +116,24 @@ class _HeadTask:
         self.order = torch.Generator().manual_seed(recipe.seed)
 
     def steps(self, number: int, skip: int) -> Iterator[float]:
-        inputs, labels, group = self._inputs, self._labels, self.group
-        for batch in torch.split(torch.randperm(len(labels), generator=self.order), self._recipe.batch_size)[skip:]:
-            own = group.share(batch)
-            loss = functional.cross_entropy(
-                self._wrapped(inputs[own]),
-                labels[own],
-                label_smoothing=self._recipe.label_smoothing,
-                reduction="sum",
-            )
-            self.optimizer.zero_grad()
-            # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
-            torch.autograd.backward(loss * (group.world / len(batch)))
-            self.optimizer.step()
-            self.schedule.step()
-            yield loss.item()
+        blends = _Blends(self._recipe, number)
+        order = torch.randperm(len(self._labels), generator=self.order)
+        for place, batch in enumerate(torch.split(order, self._recipe.batch_size)):
+            other, kept = blends.next(batch)  # drawn for the steps that are skipped, too
+            if place >= skip:
+                yield loop.descend(self, self._loss(self.group.share(batch), self.group.share(other), kept), len(batch))
+
+    def _loss(self, own: torch.Tensor, other: torch.Tensor, kept: float) -> torch.Tensor:
+        """The sum over the views `own`, of which a share is `kept` and the rest is that of `other`."""
+        blended = kept < 1
+        inputs = torch.lerp(self._inputs[other], self._inputs[own], kept) if blended else self._inputs[own]
+        logits = self._wrapped(inputs)
+        loss = self._cross_entropy(logits, self._labels[own])
+        return kept * loss + (1 - kept) * self._cross_entropy(logits, self._labels[other]) if blended else loss
+
+    def _cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        smoothing = self._recipe.label_smoothing
+        return functional.cross_entropy(logits, labels, self._weights, label_smoothing=smoothing, reduction="sum")
 
     def measure(self) -> tuple[float, float]:
         """Accuracy and mean cross-entropy per picture, without label smoothing."""

@@ -138,6 +138,16 @@ def run(
     return Best(progress.weights, progress.best, tuple(progress.history))
 
 
+def descend(task: Task, loss: torch.Tensor, batch: int) -> float:
+    """One step down `loss`, the sum over this rank's share of a batch of `batch` views in all. Returns it."""
+    task.optimizer.zero_grad()
+    # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
+    torch.autograd.backward(loss * (task.group.world / batch))
+    task.optimizer.step()
+    task.schedule.step()
+    return loss.item()
+
+
 def _train(task: Task, number: int, progress: _Progress, checkpoints: Checkpoints | None) -> float:
     """One epoch, or the rest of it. Returns the mean loss of the whole."""
     place = progress.place = progress.place or _Place(task.order.get_state())

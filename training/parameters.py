@@ -49,6 +49,10 @@ class Recipe(Run):
     learning_rate     AdamW's highest, after the warm-up; fine-tuning takes a share of it
     weight_decay      AdamW's
     label_smoothing   share of the target spread over all classes
+    hidden            units of a hidden layer beside the linear one; 0: the head is linear
+    mixup             views are blended in pairs, on the features, by shares from a beta distribution with this
+                      parameter; 0: they are not (fine-tuning never blends)
+    class_balance     weight of a picture: (mean pictures per class / those of its class) to this power; 0: all the same
     """
 
     epochs: int = 30
@@ -56,6 +60,9 @@ class Recipe(Run):
     learning_rate: float = 0.002
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
+    hidden: int = 0
+    mixup: float = 0.0
+    class_balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,9 @@ _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "learning_rate": ("above 0, at most 10", lambda value: 0 < value <= 10),
     "weight_decay": ("from 0 to 10", lambda value: 0 <= value <= 10),
     "label_smoothing": ("from 0 to 0.9", lambda value: 0 <= value <= 0.9),
+    "hidden": ("from 0 to 4096", lambda value: 0 <= value <= 4096),
+    "mixup": ("from 0 to 10", lambda value: 0 <= value <= 10),
+    "class_balance": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "seed": ("from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "max_bad_share": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "unknown_keep": ("above 0, at most 1", lambda value: 0 < value <= 1),

@@ -18,10 +18,19 @@ from optuna.distributions import (
 from training.errors import TrainingError
 from training.parameters import Recipe, problem
 
-TUNABLE = ("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing")
+TUNABLE = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "hidden",
+    "mixup",
+    "class_balance",
+)
 SCALES = ("linear", "log")
 _FORMS = ({"values"}, {"minimum", "maximum"}, {"minimum", "maximum", "scale"})
-_WHOLE = frozenset({"epochs", "batch_size"})
+_WHOLE = frozenset({"epochs", "batch_size", "hidden"})
 
 
 def read_ranges(text: str) -> dict[str, BaseDistribution]:

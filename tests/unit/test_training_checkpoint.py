@@ -24,7 +24,7 @@ from training.head import Fit, fit, starting_head
 from training.loop import Epoch
 from training.parameters import Recipe
 
-RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.05)
+RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.05, hidden=4, mixup=0.3, class_balance=0.5)
 STEPS = math.ceil(TRAIN.values.shape[0] * TRAIN.values.shape[1] / RECIPE.batch_size)  # of an epoch
 
 

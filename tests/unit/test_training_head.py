@@ -13,7 +13,7 @@ from tests.unit.features_world import CLASSES, TRAIN, VALID, WIDTH
 from training.distributed import Group
 from training.errors import TrainingError
 from training.features import Features
-from training.head import Fit, fit, starting_head
+from training.head import Fit, HiddenHead, class_weights, fit, starting_head
 from training.loop import Epoch
 from training.parameters import Recipe
 
@@ -79,6 +79,63 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
     assert torch.equal(one.head.weight, same.head.weight)
     assert torch.equal(one.head.bias, same.head.bias)
     assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def corners(seed: int) -> Features:
+    """Two classes at opposite corners of a square: no line parts them."""
+    draw = np.random.default_rng(seed)
+    signs = draw.choice([-1.0, 1.0], (200, 2))
+    values = (signs + draw.normal(0, 0.2, signs.shape)).astype(np.float32)[:, None]
+    labels = (signs[:, 0] == signs[:, 1]).astype(np.int64)
+    return Features((), values, labels, (), {}, {})
+
+
+def test_a_hidden_layer_learns_what_no_line_parts() -> None:
+    train, valid = corners(1), corners(2)
+    start = starting_head(train, 2, None)
+
+    linear, hidden = (
+        fit(train, valid, start, Recipe(learning_rate=0.02, hidden=units), Group(), on_epoch=lambda _: None).best
+        for units in (0, 16)
+    )
+
+    assert linear.validation_accuracy < 0.8 < 0.97 < hidden.validation_accuracy
+
+
+def test_a_hidden_layer_begins_by_saying_nothing() -> None:
+    start = nn.Linear(WIDTH, CLASSES)
+    inputs = torch.from_numpy(VALID.values[:, 0])
+
+    assert torch.equal(HiddenHead(start, 16, seed=1)(inputs), start(inputs))
+
+
+def test_blended_views_are_learnt_with_the_shares_of_their_labels() -> None:
+    # given a head that says nothing, for which a blend is as good a guess as any, and one that is sure
+    told = [trained(replace(SLOW, mixup=alpha)).history[-1].train_loss for alpha in (0.0, 1.0)]
+    sure = replace(SLOW, epochs=40, learning_rate=0.5)
+    losses = [trained(replace(sure, mixup=alpha)).history[-1].train_loss for alpha in (0.0, 1.0)]
+
+    assert told[1] == pytest.approx(told[0], abs=1e-4)
+    assert losses[1] > 1.3 * losses[0]  # between two labels no answer is sure
+
+
+def test_a_rare_class_counts_as_much_as_any_other_when_it_is_asked_for() -> None:
+    # given ten times fewer pictures of the last class
+    keep = np.concatenate([np.flatnonzero(TRAIN.labels < 2), np.flatnonzero(TRAIN.labels == 2)[:2]])
+    pictures = tuple(TRAIN.pictures[n] for n in keep)
+    rare = replace(TRAIN, pictures=pictures, values=TRAIN.values[keep], labels=TRAIN.labels[keep])
+    labels = torch.from_numpy(rare.labels)
+
+    weights = class_weights(labels, CLASSES, 1.0)
+
+    assert weights is not None and class_weights(labels, CLASSES, 0.0) is None
+    assert weights[labels].mean() == pytest.approx(1.0)
+    assert torch.allclose(weights * torch.bincount(labels), torch.tensor(len(labels) / CLASSES))
+    settings = replace(SLOW, epochs=5, learning_rate=0.05)
+    found = [trained(replace(settings, class_balance=balance), train=rare).head for balance in (0.0, 1.0)]
+    of_the_rare = torch.from_numpy(VALID.values[VALID.labels == 2, 0])
+    told = [(head(of_the_rare).argmax(dim=1) == 2).float().mean() for head in found]
+    assert told[1] > told[0]
 
 
 def test_a_loss_that_is_no_number_ends_the_job() -> None:

@@ -112,7 +112,7 @@ def test_two_hosts_train_one_model_together(tmp_path: Path) -> None:
     data = draw_data(tmp_path / "data")
     one_file_is_bad = data / "train" / "001.Red_disc" / "bad.jpg"
     one_file_is_bad.write_bytes(b"")
-    settings = {**QUICK, "max_bad_share": "0.1", "batch_size": "7"}
+    settings = {**QUICK, "max_bad_share": "0.1", "batch_size": "7", "hidden": "8", "mixup": "0.4", "class_balance": "1"}
     port = str(free_port())
 
     def host(name: str) -> dict[str, str]:

@@ -304,6 +304,23 @@ RUN_FIELDS = (
     Field("train.learning_rate", float, "step size at the start", 0.002, 1e-6, 10),
     Field("train.weight_decay", float, "pull of the weights towards zero", 0.01, 0, 10),
     Field("train.label_smoothing", float, "share of certainty taken from the true breed", 0.1, 0, 0.9),
+    Field("train.hidden", int, "units of a hidden layer beside the linear one; 0: the head is linear", 0, 0, 4096),
+    Field(
+        "train.mixup",
+        float,
+        "views are blended in pairs on the features, by shares from a beta distribution with this parameter; 0: not",
+        0,
+        0,
+        10,
+    ),
+    Field(
+        "train.class_balance",
+        float,
+        "how far breeds with few pictures count for more: 0 not at all, 1 each breed as much as any other",
+        0,
+        0,
+        1,
+    ),
     Field("train.seed", int, "same seed, same data, same machine: same model", 1, 0, 2**31 - 1),
     Field("train.max_bad_share", float, "share of unreadable pictures above which training stops", 0.05, 0, 1),
     Field(
@@ -317,7 +334,10 @@ RUN_FIELDS = (
     Field("train.volume_gb", int, "disk of each training instance", 30, 5, 1000),
     Field("train.max_runtime_seconds", int, "each job is stopped after this", 7200, 60, 432000),
     Field(
-        "train.spot", bool, "spare capacity: cheaper, may be interrupted; goes on from the last finished epoch", False
+        "train.spot",
+        bool,
+        "spare capacity: cheaper, may be interrupted; goes on from the last checkpoint, at most a minute back",
+        False,
     ),
     Field(
         "train.heartbeat_seconds",

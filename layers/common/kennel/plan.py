@@ -20,7 +20,7 @@ _KEY = 32  # characters of what identifies cached features
 OBJECTIVE = "validation:loss"  # per picture, so that trials with different batch sizes can be compared
 # What the programs take, from `features` and `train`.
 _FEATURES = ("backbone", "views", "seed", "max_bad_share")
-_HEAD = ("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "seed")
+_HEAD = (*ranges.TUNABLE, "seed")
 _TRAIN = (*_FEATURES, *_HEAD[:-1], "method")
 _SAGEMAKER_STRATEGIES = {"bayesian": "Bayesian", "hyperband": "Hyperband", "random": "Random", "grid": "Grid"}
 

@@ -12,7 +12,16 @@ from typing import Any
 from kennel.fields import Field
 
 STRATEGIES = ("bayesian", "hyperband", "random", "grid", "embedded")
-TUNABLE = ("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing")
+TUNABLE = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "hidden",
+    "mixup",
+    "class_balance",
+)
 _SCALES = {"linear": "Linear", "log": "Logarithmic"}
 _MOST_VALUES = 30  # SageMaker's limit for a categorical range
 
