@@ -79,7 +79,7 @@ def test_sizes_are_told_and_what_is_small_for_the_model_is_named(root: Path) -> 
     text = as_text(check(root, Preprocess(size=56, resize=56), ALIKE, silent))
 
     assert "40 x 24 to 400 x 300 pixels" in text
-    assert f"1 have a side below 28 pixels, half of what the model takes: {A}" in text
+    assert f"1 with a side below 28 pixels, half of what the model takes: {A}" in text
 
 
 # --- copies

@@ -21,7 +21,7 @@ def verdict(findings: Findings) -> str:
         (len(findings.conflicts), "label conflict", "label conflicts"),
     )
     found = ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count)
-    return f"not ready: {found}; do what is said above, then check again"
+    return f"not ready: {found}; mend what is named above, then check again"
 
 
 def as_text(findings: Findings) -> str:
@@ -91,10 +91,10 @@ def _pictures(findings: Findings) -> Iterator[str]:
     if findings.small:
         names = _some(file.picture.name for file in findings.small)
         limit = f"{findings.input_size / 2:g} pixels, half of what the model takes"
-        yield f"small      {len(findings.small):,} have a side below {limit}: {names}"
+        yield f"small      {len(findings.small):,} with a side below {limit}: {names}"
     kinds = Counter(note.partition(":")[0] for file in findings.good for note in file.reading.notes)
     if kinds:
-        yield f"odd        used all the same: {', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}"
+        yield f"odd        {'; '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}; used all the same"
     if findings.dataset.ignored:
         yield f"left aside {len(findings.dataset.ignored):,}: {_some(findings.dataset.ignored)}"
     yield f"version    {findings.version or 'unknown, because files cannot be read'}"
@@ -132,7 +132,7 @@ def _copies(title: str, found: Sequence[Copies], advice: str) -> Iterator[str]:
 
 
 def _line(copies: Copies) -> str:
-    how = "same bytes" if copies.same_bytes else f"alike {copies.likeness:.2f}"
+    how = "same bytes" if copies.same_bytes else f"alike {copies.likeness:.3f}"
     return f"{how}: {_some((file.picture.name for file in _spread(copies.files)), TOGETHER, ' = ')}"
 
 
