@@ -124,9 +124,11 @@ def test_pictures_of_one_kind_are_no_copies_of_each_other(root: Path) -> None:
     assert checked(root).copies == ()
 
 
-def test_plain_pictures_of_one_colour_are_not_taken_for_copies(root: Path) -> None:
-    for name, colour in ((A, "red"), (B, "blue")):
-        (root / name).write_bytes(encode(Image.new("RGB", (64, 64), colour), "PNG"))
+def test_plain_pictures_with_a_trace_of_shade_are_not_taken_for_copies(root: Path) -> None:
+    for name, colour in ((A, (200, 20, 20)), (B, (20, 20, 200))):
+        plain = Image.new("RGB", (64, 64), colour)
+        plain.paste(tuple(level + 1 for level in colour), (32, 0, 64, 64))
+        (root / name).write_bytes(encode(plain, "PNG"))
 
     assert checked(root).copies == ()
 
@@ -204,7 +206,10 @@ def test_a_class_that_nothing_can_be_learnt_about_is_missing(root: Path) -> None
     for path in (root / "train" / CLASSES[2]).iterdir():
         path.write_bytes(b"")
 
-    assert checked(root).lacking == (f"train/ holds no usable picture of {CLASSES[2]}",)
+    found = checked(root)
+
+    assert found.lacking == (f"train/ holds no usable picture of {CLASSES[2]}",)
+    assert found.copies == ()  # empty files are equal, but no copies of a picture
 
 
 def test_a_folder_that_is_no_data_set_fails_with_training_s_own_sentence(
