@@ -44,6 +44,7 @@ class Reading:
     kind     of badness, in a word: empty, corrupt, not-a-picture, huge, tiny, unreadable; "" when it is good
     reason   the same in a sentence
     notes    what is odd about a good picture: converted colours, a misleading extension
+    size     (width, height) in pixels as the picture is stored, which `pixels` may be a half or less of; None when bad
     """
 
     sha256: str
@@ -51,6 +52,7 @@ class Reading:
     kind: str = ""
     reason: str = ""
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def read(picture: Picture, preprocess: Preprocess) -> Reading:
     if min(height, width) < MIN_SIDE:
         reason = f"{width} x {height} pixels; at least {MIN_SIDE} on each side are wanted"
         return Reading(digest, kind="tiny", reason=reason)
-    return Reading(digest, pixels, notes=_oddities(picture, data))
+    # The header is read once more, without its pixels: decoding gives neither the stored size nor the colours.
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as header:
+        return Reading(digest, pixels, notes=_oddities(picture, header), size=header.size)
 
 
 def views(picture: Picture, pixels: Pixels, preprocess: Preprocess, count: int, seed: int) -> Pixels:
@@ -145,11 +149,10 @@ def _kind_of(error: BadImage) -> str:
     return "not-a-picture" if isinstance(error, UnsupportedImage) else "corrupt"
 
 
-def _oddities(picture: Picture, data: bytes) -> tuple[str, ...]:
-    """Notes on a picture that has been decoded. The header is read once more, without its pixels."""
+def _oddities(picture: Picture, header: Image.Image) -> tuple[str, ...]:
+    """Notes on a picture that has been decoded."""
     notes = []
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as header:
-        mode, kind = header.mode, str(header.format)
+    mode, kind = header.mode, str(header.format)
     colours = "16-bit" if mode.startswith("I") else _ODD_MODES.get(mode)
     if colours:
         notes.append(f"{colours} picture, converted to RGB")

@@ -13,6 +13,7 @@ from training.parameters import Parameters
 from training.report_shape import ProvenanceFigures
 
 _LIBRARIES = ("torch", "torchvision", "openvino", "numpy", "pillow", "simplejpeg", "safetensors")
+_ROOT = Path(__file__).resolve().parents[1]
 _CODE_URI = re.compile(r"/([0-9a-f]{64})/[^/]*$")
 
 
@@ -30,13 +31,13 @@ def provenance(
     }
 
 
-def code_version(code_uri: str | None) -> str:
-    """One hash of the code. code_uri: where SageMaker took it from.
+def code_version(code_uri: str | None, root: Path = _ROOT) -> str:
+    """One hash of the code. code_uri: where SageMaker took it from; root: the folder of the code that runs.
 
     The stack publishes it under the hash of its content; code from elsewhere gets the hash of the files that run.
     """
     published = _CODE_URI.search(code_uri or "")
-    return published[1] if published else _running_code_sha256()
+    return published[1] if published else _running_code_sha256(root)
 
 
 def _versions() -> dict[str, str]:
@@ -49,9 +50,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _running_code_sha256() -> str:
-    root = Path(__file__).resolve().parents[1]
+def _running_code_sha256(root: Path) -> str:
     whole = hashlib.sha256()
-    for path in sorted([*root.glob("training/*.py"), *root.glob("serving/*.py")]):
+    for path in sorted([*root.glob("training/**/*.py"), *root.glob("serving/**/*.py")]):
         whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return whole.hexdigest()

@@ -164,6 +164,14 @@ def test_an_ordinary_picture_gives_no_note(tmp_path: Path) -> None:
     assert read(stored(tmp_path, "a.JPG", encode(scenery(), "JPEG")), SMALL).notes == ()
 
 
+def test_the_size_is_the_stored_one_however_small_it_was_decoded(tmp_path: Path) -> None:
+    found = read(stored(tmp_path, "a.jpg", encode(scenery(400, 320), "JPEG")), SMALL)
+
+    assert found.size == (400, 320)
+    assert found.pixels is not None
+    assert found.pixels.shape == (80, 100, 3)
+
+
 def test_the_orientation_a_camera_notes_is_heeded(tmp_path: Path) -> None:
     upright = read(stored(tmp_path, "a.jpg", encode(scenery(), "JPEG", quality=95)), SMALL).pixels
     found = read(stored(tmp_path, "b.jpg", turned(scenery(), 6)), SMALL).pixels

@@ -19,6 +19,7 @@ from serving.model import Model, softmax
 from tests.bad_pictures import encode, scenery
 from tests.unit.training_world import CLASSES, Job, draw_data, run_job, shape
 from training import backbones
+from training.data.check import data_version
 from training.engine import normalised
 
 LINE = re.compile(r"metric ([a-z_:]+)=([0-9.eE+-]+) epoch=(\d+)")
@@ -75,11 +76,11 @@ def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
         assert found.argmax() == expected.argmax()
 
 
-def test_the_manifest_says_where_the_model_came_from(job: Job) -> None:
+def test_the_manifest_says_where_the_model_came_from(job: Job, data: Path) -> None:
     found = job.manifest["provenance"]
 
     assert found["code_sha256"] == "ab" * 32
-    assert found["data_version"] == job.record["data"]["version"]
+    assert found["data_version"] == job.record["data"]["version"] == data_version(data, lambda line: None)
     assert found["parameters"]["backbone"] == "efficientnet_lite0"
     assert found["libraries"]["torch"]
     assert found["created"].endswith("+00:00")

@@ -12,6 +12,7 @@ from training.errors import TrainingError
 from training.host import Host
 from training.metrics import NAMES, format_metric
 from training.parameters import Parameters, parse
+from training.provenance import code_version
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,3 +95,14 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     del environ["SM_MODEL_DIR"]
     with pytest.raises(TrainingError, match="SM_MODEL_DIR is not set"):
         Host.of(environ)
+
+
+def test_the_code_version_holds_every_file_of_the_code_that_runs(tmp_path: Path) -> None:
+    for name in ("training/train.py", "training/data/__init__.py", "serving/preprocess.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("first = 1\n")
+    before = code_version(None, tmp_path)
+
+    (tmp_path / "training/data/__init__.py").write_text("second = 2\n")
+
+    assert code_version(None, tmp_path) != before
