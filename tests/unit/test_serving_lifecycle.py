@@ -64,8 +64,8 @@ class TestRefusesToStart:
         self.assert_refused(model, name)
 
     def test_with_a_format_it_does_not_know(self, model: Path) -> None:
-        change(model / "model.json", format=2)
-        self.assert_refused(model, "format 2 is not 1")
+        change(model / "model.json", format=1)
+        self.assert_refused(model, "format 1 is not 2")
 
     def test_with_files_elsewhere(self, model: Path) -> None:
         files = json.loads((model / "model.json").read_text())["files"]
@@ -80,6 +80,8 @@ class TestRefusesToStart:
             ({"classes": [{"name": "Dog"}]}, "index"),
             ({"temperature": 0}, "temperature"),
             ({"threshold": "high"}, "threshold"),
+            ({"novelty_threshold": None}, "novelty_threshold is not a number"),
+            ({"novelty_threshold": float("nan")}, "novelty_threshold is not a number"),
             ({"version": ""}, "version"),
             ({"files": {}}, "not listed"),
         ],
