@@ -4,12 +4,14 @@ import asyncio
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import openvino
 import pytest
 from PIL import Image
 
@@ -94,6 +96,16 @@ class TestRefusesToStart:
         (model / "model.xml").write_text("<net/>")
         write_model_json(model)
         self.assert_refused(model, "model.xml: OpenVINO cannot load it")
+
+    def test_with_a_graph_that_gives_no_novelty(self, model: Path, tmp_path: Path) -> None:
+        graph = openvino.Core().read_model(model / "model.xml")
+        logits = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "logits alone")
+        other = tmp_path / "other"
+        other.mkdir()
+        openvino.save_model(logits, other / "model.xml", compress_to_fp16=False)
+        shutil.copy(model / "preprocess.json", other)
+        write_model_json(other)
+        self.assert_refused(other, "model.xml gives [(1, 8)]: logits and novelty are wanted, model.json has 8 classes")
 
     def test_with_settings_that_make_no_sense(self, model: Path) -> None:
         assert "SERVING_THREADS" in start(model, SERVING_THREADS="many").stderr
