@@ -19,7 +19,7 @@ INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8")
 
 @dataclass(frozen=True)
 class Claim:
-    """One figure: what was to be reached, what was measured. ``goal`` reads e.g. ``<= 150``."""
+    """One figure: what was to be reached, what was measured. ``goal`` reads e.g. ``<= 150``, or ``none``."""
 
     name: str
     goal: str
@@ -32,6 +32,11 @@ def claim(name: str, comparison: Literal["<=", ">="], goal: float, measured: flo
     """Compare a measured figure with its goal."""
     met = measured <= goal if comparison == "<=" else measured >= goal
     return Claim(name, f"{comparison} {goal:g}", round(measured, 4), unit, met)
+
+
+def figure(name: str, measured: float, unit: str) -> Claim:
+    """A figure for which no goal was set."""
+    return Claim(name, "none", round(measured, 4), unit, met=True)
 
 
 def record(name: str, claims: list[Claim], details: Mapping[str, object] | None = None) -> int:

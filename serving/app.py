@@ -91,7 +91,7 @@ class App:
             outcome = await self._predict(model, data, facts)
         finally:
             self.inside -= 1
-        return model.answer(outcome.logits, wanted.top_k, wanted.logits)
+        return model.answer(outcome, wanted.top_k, wanted.logits)
 
     async def _predict(self, model: Model, data: bytes, facts: dict[str, Any]) -> Outcome:
         queued = time.perf_counter()

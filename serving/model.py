@@ -25,9 +25,14 @@ LARGE_PIXELS = 12_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """The model's logits for one picture, and the milliseconds each stage took."""
+    """What the model says of one picture, and the milliseconds each stage took.
+
+    logits    float32 [classes]
+    novelty   how far the picture lies from every class
+    """
 
     logits: Logits
+    novelty: float
     timing_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -70,13 +75,15 @@ class Model:
         inputs, outputs = self._compiled.inputs, self._compiled.outputs
         if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
             raise ModelRefused("model.xml: the model must have one input, of type uint8")
-        wanted = (1, len(self.manifest.classes))
-        if tuple(outputs[0].shape) != wanted:
-            found = tuple(outputs[0].shape)
-            raise ModelRefused(f"model.xml gives logits of shape {found}, model.json has {wanted[1]} classes")
+        classes = len(self.manifest.classes)
+        shapes = [tuple(output.shape) for output in outputs]
+        if shapes != [(1, classes), (1,)]:
+            raise ModelRefused(
+                f"model.xml gives {shapes}: logits and novelty are wanted, model.json has {classes} classes"
+            )
 
     def run(self, data: bytes) -> Outcome:
-        """The logits for one picture. Raises `BadImage`."""
+        """What the model says of one picture. Raises `BadImage`."""
         started = time.perf_counter()
         header = read_header(data)
         if header.width * header.height > LARGE_PIXELS:
@@ -88,9 +95,10 @@ class Model:
         request = getattr(self._local, "request", None)
         if request is None:
             request = self._local.request = self._compiled.create_infer_request()
-        logits = np.array(request.infer(pixels[None], share_inputs=True, share_outputs=True)[0][0], dtype=np.float32)
+        found = request.infer(pixels[None], share_inputs=True, share_outputs=True)
+        logits, novelty = np.array(found[0][0], dtype=np.float32), float(found[1][0])
         ended = time.perf_counter()
-        return Outcome(logits, {"decode": (decoded - started) * 1e3, "model": (ended - decoded) * 1e3})
+        return Outcome(logits, novelty, {"decode": (decoded - started) * 1e3, "model": (ended - decoded) * 1e3})
 
     def warm(self) -> None:
         """One run of every path, so that no first request pays for loading: JPEG, PNG and WebP."""
@@ -100,21 +108,22 @@ class Model:
             picture.save(buffer, kind)
             self.run(buffer.getvalue())
 
-    def answer(self, logits: Logits, top_k: int, with_logits: bool) -> bytes:
+    def answer(self, outcome: Outcome, top_k: int, with_logits: bool) -> bytes:
         """The JSON answer: the `top_k` most probable classes, whether the model is confident, its version."""
         manifest = self.manifest
-        probabilities = softmax(logits, manifest.temperature)
+        probabilities = softmax(outcome.logits, manifest.temperature)
         order = np.argsort(-probabilities, kind="stable")[:top_k]
+        sure = probabilities[order[0]] >= manifest.threshold and outcome.novelty <= manifest.novelty_threshold
         document: dict[str, Any] = {
             "predictions": [
                 {"breed": manifest.classes[i], "index": i, "probability": round(float(probabilities[i]), 6)}
                 for i in order.tolist()
             ],
-            "confident": bool(probabilities[order[0]] >= manifest.threshold),
+            "confident": bool(sure),
             "model": manifest.version,
         }
         if with_logits:
-            document["logits"] = [round(value, 6) for value in logits.tolist()]
+            document["logits"] = [round(value, 6) for value in outcome.logits.tolist()]
         return json.dumps(document).encode()
 
 

@@ -1,4 +1,7 @@
-"""A real OpenVINO model directory in a few kilobytes: classes are colours, logits their nearness to the mean."""
+"""A real OpenVINO model directory in a few kilobytes: classes are colours, logits their nearness to the mean.
+
+The novelty is the squared distance to the nearest of the colours.
+"""
 
 import hashlib
 import json
@@ -9,6 +12,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
+from serving.manifest import FORMAT
 from serving.preprocess import Preprocess
 
 COLOURS = {
@@ -36,6 +40,7 @@ def write_model_directory(
     version: str = "tiny-1",
     size: int = 32,
     threshold: float = 0.9,
+    novelty_threshold: float = 1.0,
     colours: Mapping[str, tuple[int, int, int]] = COLOURS,
 ) -> Path:
     """Writes model.xml, model.bin, preprocess.json and a model.json with their hashes into `folder`."""
@@ -47,24 +52,34 @@ def write_model_directory(
     distance = ops.reduce_sum(ops.power(ops.subtract(mean, palette), np.float32(2)), np.array([2]), keep_dims=False)
     logits = ops.multiply(distance, np.float32(-SHARPNESS))
     logits.output(0).get_tensor().set_names({"logits"})
-    openvino.save_model(openvino.Model([logits], [pixels], "colours"), folder / "model.xml", compress_to_fp16=False)
+    novelty = ops.reduce_min(distance, np.array([1]), keep_dims=False)
+    novelty.output(0).get_tensor().set_names({"novelty"})
+    openvino.save_model(
+        openvino.Model([logits, novelty], [pixels], "colours"), folder / "model.xml", compress_to_fp16=False
+    )
     Preprocess(size=size, resize=size + 4).save(folder / "preprocess.json")
-    write_model_json(folder, version=version, threshold=threshold, colours=colours)
+    write_model_json(folder, version=version, threshold=threshold, novelty_threshold=novelty_threshold, colours=colours)
     return folder
 
 
 def write_model_json(
-    folder: Path, *, version: str = "tiny-1", threshold: float = 0.9, colours: Mapping[str, object] = COLOURS
+    folder: Path,
+    *,
+    version: str = "tiny-1",
+    threshold: float = 0.9,
+    novelty_threshold: float = 1.0,
+    colours: Mapping[str, object] = COLOURS,
 ) -> None:
     """Writes model.json for the files that lie in `folder` now."""
     names = ("model.xml", "model.bin", "preprocess.json")
     document = {
-        "format": 1,
+        "format": FORMAT,
         "version": version,
         "backbone": "none",
         "classes": [{"index": i, "folder": f"{i + 1:03}.{name}", "name": name} for i, name in enumerate(colours)],
         "temperature": 1.0,
         "threshold": threshold,
+        "novelty_threshold": novelty_threshold,
         "metrics": {},
         "provenance": {},
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},

@@ -1,4 +1,4 @@
-"""Honest probabilities: a temperature, a threshold for `confident`, and how far off they are. All on validation."""
+"""Honest answers: a temperature, what `confident` asks for, and how far off they are. All on validation."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,26 @@ import numpy.typing as npt
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
+Novelties = npt.NDArray[np.float64]
 
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes an answer confident: a probability of `probability` or more, and a novelty of `novelty` or less."""
+
+    probability: float
+    novelty: float
+
+    def known(self, novelty: Novelties) -> npt.NDArray[np.bool_]:
+        """Which of the pictures are near enough to a known class: [pictures]."""
+        return np.asarray(novelty <= self.novelty)
+
+    def confident(self, probabilities: Probabilities, novelty: Novelties) -> npt.NDArray[np.bool_]:
+        """Which of the answers are: [pictures], of probabilities [pictures, classes] and novelty [pictures]."""
+        return np.asarray((probabilities.max(axis=1) >= self.probability) & self.known(novelty))
 
 
 @dataclass(frozen=True)
@@ -57,11 +74,23 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def threshold_for(probabilities: Probabilities, keep: float) -> float:
-    """The highest threshold at which a share of at least `keep` of these pictures counts as confident."""
-    tops = np.sort(probabilities.max(axis=1))[::-1]
+def limits_for(probabilities: Probabilities, novelty: Novelties, keep: float) -> Limits:
+    """The strictest limits at which a share of at least `keep` of these pictures counts as confident.
+
+    Each of the two alone turns away as many of them as the other.
+    """
+    tops = probabilities.max(axis=1)
+    worst = np.minimum(_ranks(tops), _ranks(-novelty))
     kept = max(1, math.ceil(keep * len(tops) - 1e-9))
-    return math.floor(float(tops[kept - 1]) * 1e6) / 1e6  # down: the picture that sets it must stay in
+    last = np.sort(worst)[::-1][kept - 1]
+    # Rounded to the lenient side: the pictures that set them must stay in, also as serving computes them.
+    probability = math.floor(float(np.sort(tops)[last]) * 1e6) / 1e6
+    return Limits(probability, math.ceil(float(np.sort(novelty)[::-1][last]) * 1e6) / 1e6)
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The place of each value among all, 0 for the lowest."""
+    return np.argsort(np.argsort(values, kind="stable"))
 
 
 def reliability(probabilities: Probabilities, labels: Labels) -> tuple[Bin, ...]:

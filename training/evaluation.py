@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.calibrate import Bin, Labels, Probabilities, calibration_error, reliability
+from training.calibrate import Bin, Labels, Limits, Novelties, Probabilities, calibration_error, reliability
 from training.report_shape import BinFigures, ClassFigures, Confused, SplitFigures
 
 MISTAKES_SHOWN = 24
@@ -24,6 +24,7 @@ class Mistake:
     truth: int
     answer: int
     probability: float
+    confident: bool
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Evaluation:
 
     top5                share whose class is among the `top_k` likeliest answers: 5, or one less than there are classes
     log_loss            mean of -ln(probability of the true class), in nats
-    confident           share of the answers at or above the threshold
+    confident           share of the answers that are, by probability and by novelty
     confident_accuracy  accuracy of those; None where there are none
+    unknown             share of the pictures that are taken for none of the classes, by novelty
     confusion           int [true class, found class]
     mistakes            the surest ones, surest first, at most MISTAKES_SHOWN
     """
@@ -46,6 +48,7 @@ class Evaluation:
     calibration_error: float
     confident: float
     confident_accuracy: float | None
+    unknown: float
     confusion: npt.NDArray[np.int64]
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
@@ -64,6 +67,7 @@ class Evaluation:
             "calibration_error": self.calibration_error,
             "confident": self.confident,
             "confident_accuracy": self.confident_accuracy,
+            "unknown": self.unknown,
             "per_class": {name: self._of_class(label, classes) for label, name in enumerate(classes)},
             "confusion": self.confusion.tolist(),
             "reliability": [_of_bin(one) for one in self.reliability],
@@ -73,6 +77,7 @@ class Evaluation:
                     "truth": classes[one.truth],
                     "answer": classes[one.answer],
                     "probability": one.probability,
+                    "confident": one.confident,
                 }
                 for one in self.mistakes
             ],
@@ -92,14 +97,14 @@ class Evaluation:
         }
 
 
-def evaluate(probabilities: Probabilities, labels: Labels, threshold: float) -> Evaluation:
-    """Figures for calibrated probabilities [pictures, classes]; at least one picture."""
+def evaluate(probabilities: Probabilities, novelty: Novelties, labels: Labels, limits: Limits) -> Evaluation:
+    """Figures for calibrated probabilities [pictures, classes] and novelty [pictures]; at least one picture."""
     count, classes = probabilities.shape
     order = np.argsort(-probabilities, axis=1, kind="stable")
     answers, confidence = order[:, 0], probabilities.max(axis=1)
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels, answers), 1)
-    right, kept = answers == labels, confidence >= threshold
+    right, kept = answers == labels, limits.confident(probabilities, novelty)
     wrong = np.flatnonzero(~right)
     top_k = min(MOST_ANSWERS, classes - 1)
     told = np.maximum(probabilities[np.arange(count), labels], LEAST_PROBABILITY)
@@ -113,9 +118,12 @@ def evaluate(probabilities: Probabilities, labels: Labels, threshold: float) -> 
         calibration_error=calibration_error(probabilities, labels),
         confident=float(kept.mean()),
         confident_accuracy=float(right[kept].mean()) if kept.any() else None,
+        unknown=float((~limits.known(novelty)).mean()),
         confusion=confusion,
         reliability=reliability(probabilities, labels),
-        mistakes=tuple(Mistake(int(n), int(labels[n]), int(answers[n]), float(confidence[n])) for n in surest),
+        mistakes=tuple(
+            Mistake(int(n), int(labels[n]), int(answers[n]), float(confidence[n]), bool(kept[n])) for n in surest
+        ),
     )
 
 

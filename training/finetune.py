@@ -3,11 +3,12 @@
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -17,11 +18,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from training import loop
 from training.backbones import Backbone
 from training.batches import Reader
-from training.calibrate import Logits
 from training.checkpoint import Checkpoints
 from training.data import Picture
 from training.distributed import Group
-from training.engine import Batch, normalised
+from training.engine import Batch, Floats, normalised
 from training.features import Features
 from training.head import Fit, class_weights, warmed_cosine
 from training.loop import Epoch
@@ -33,6 +33,7 @@ from training.usage import Progress
 # Of the learning rate of a head by itself: what was learnt on a million pictures is to be bent, not rewritten.
 BACKBONE_RATE, HEAD_RATE = 0.01, 0.05
 WARM_UP = 0.1  # of all steps
+MOST_OF_A_CLASS = 50  # training pictures that are looked at once more with the network that was learnt
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The network of the best epoch, on the CPU, and what it says of the validation pictures: [pictures, classes]."""
+    """The network of the best epoch, on the CPU, and its features of plain views [pictures, 1, features] by split.
+
+    Those of validation are whole, of train there are the first MOST_OF_A_CLASS of each class.
+    """
 
     backbone: nn.Module
     fit: Fit
-    logits: Logits
+    splits: dict[str, Features]
 
 
 def finetune(
@@ -79,10 +83,10 @@ def finetune(
         before = Epoch(0, probe.best.train_loss, loss, accuracy)
         best = loop.run(task, recipe.epochs, on_epoch=on_epoch, checkpoints=checkpoints, before=before)
         task.module.load_state_dict(best.weights)
-        logits = task.logits()
+        learnt = {"train": task.features(first_of_each_class(splits["train"])), "valid": task.features(splits["valid"])}
     trunk, head = task.module.cpu().requires_grad_(False)
     assert isinstance(head, nn.Linear)
-    return Tuned(trunk, Fit(head, best.epoch, best.history), logits)
+    return Tuned(trunk, Fit(head, best.epoch, best.history), learnt)
 
 
 class _NetworkTask:
@@ -135,17 +139,24 @@ class _NetworkTask:
             yield loop.descend(self, loss, len(batch))
 
     def measure(self) -> tuple[float, float]:
-        found, labels = torch.from_numpy(self.logits()), torch.from_numpy(self._valid.labels)
+        labels = torch.from_numpy(self._valid.labels)
+        with torch.no_grad():
+            seen = torch.from_numpy(self._plain(self._valid.pictures)).to(self._machine.device)
+            found = self.module[1](seen).cpu()
         right = (found.argmax(dim=1) == labels).double().mean().item()
         return right, functional.cross_entropy(found, labels).item()
 
-    def logits(self) -> Logits:
-        """float32 [validation pictures, classes] for the plain views, the same on every rank; each does its share."""
-        group, pictures = self.group, self._valid.pictures
+    def features(self, before: Features) -> Features:
+        """The network's own features of the plain views, the same on every rank."""
+        return replace(before, values=self._plain(before.pictures)[:, None])
+
+    def _plain(self, pictures: Sequence[Picture]) -> Floats:
+        """float32 [pictures, features] of the plain views; each rank does its share."""
+        group = self.group
         shares = torch.split(group.share(torch.arange(len(pictures))), self._recipe.batch_size)
         with torch.no_grad():
             views = self._reader.views(pictures, shares, lambda _, pixels: self._reader.preprocess.to_input(pixels))
-            parts = [self.module(self._input(batch)).cpu() for batch in views]
+            parts = [self.module[0](self._input(batch)).cpu() for batch in views]
         return group.gather_rows(torch.cat(parts).numpy(), len(pictures))
 
     def _input(self, views: Batch) -> torch.Tensor:
@@ -156,6 +167,14 @@ class _NetworkTask:
         if self._machine.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
+
+
+def first_of_each_class(features: Features) -> Features:
+    """At most MOST_OF_A_CLASS pictures of each class."""
+    of_classes = [np.flatnonzero(features.labels == label)[:MOST_OF_A_CLASS] for label in np.unique(features.labels)]
+    chosen = np.concatenate(of_classes)
+    pictures = tuple(features.pictures[place] for place in chosen)
+    return replace(features, pictures=pictures, values=features.values[chosen], labels=features.labels[chosen])
 
 
 def _parameter_groups(trunk: nn.Module, head: nn.Module, recipe: Recipe) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ class TrainingRecord(TypedDict):
 
     version           the run's name
     metrics           the shipped model's metrics by name, and its `epoch`
-    validation        the exported epoch on the validation split, with the temperature and the threshold below
+    validation        the exported epoch on the validation split, with the temperature and the thresholds below
     timings_seconds   by stage
     """
 
@@ -27,6 +27,7 @@ class TrainingRecord(TypedDict):
     provenance: ProvenanceFigures
     temperature: float
     threshold: float
+    novelty_threshold: float
     data: DataFigures
     history: Sequence[EpochFigures]
     validation: SplitFigures

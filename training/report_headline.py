@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from training.evaluation_shape import Report
 from training.pictures import Thumbnail
 from training.report_html import Html, join, shortened, tag
-from training.report_parts import NAME_LENGTH, NONE, Names, counted, percent, points, warning
+from training.report_parts import NAME_LENGTH, Names, counted, percent, points, warning
 from training.report_plots import interval_bar
 from training.report_shape import MistakeFigures, SplitFigures
 
@@ -35,11 +35,11 @@ def _measured(report: Report) -> Html:
     if report["split"] == "test":
         return tag(
             "p", f"Measured on the test split, {split['pictures']} pictures that no choice in training has seen, with "
-            "the model as it ships: its own graph, preprocessing, temperature and threshold."
+            "the model as it ships: its own graph, preprocessing, temperature and thresholds."
         )  # fmt: skip
     return warning(
         tag("strong", "The data has no test split, so these figures are of the validation split"),
-        f" ({split['pictures']} pictures). The epoch, the temperature and the threshold were chosen on these very "
+        f" ({split['pictures']} pictures). The epoch, the temperature and the thresholds were chosen on these very "
         "pictures: expect the figures to flatter the model.",
     )
 
@@ -68,7 +68,11 @@ def _cards(report: Report) -> list[tuple[str, str, tuple[Html, ...], str]]:
             )
         )
     sure = percent(split["confident_accuracy"])
-    told = f"of answers have a probability of {report['model']['threshold']:.3f} or more; {sure} of those are right"
+    limits = report["model"]
+    told = (
+        f"of answers have a probability of {limits['threshold']:.3f} or more, on a picture that does not look unknown; "
+        f"{sure} of those are right"
+    )
     return [
         *cards,
         (
@@ -77,7 +81,14 @@ def _cards(report: Report) -> list[tuple[str, str, tuple[Html, ...], str]]:
             (),
             f"the truth is among the {split['top_k']} likeliest of {len(report['model']['classes'])} classes",
         ),
-        ("Confident", f"{split['confident']:.1%}", (), told if split["confident"] else f"{told[:-1]}: {NONE}"),
+        ("Confident", f"{split['confident']:.1%}", (), told),
+        (
+            "Look unknown",
+            f"{split['unknown']:.1%}",
+            (),
+            f"of pictures lie further than {limits['novelty_threshold']:.3f} from every class; all of them are of one, "
+            "so none should",
+        ),
         (
             "Calibration error",
             f"{split['calibration_error']:.3f}",
@@ -88,7 +99,7 @@ def _cards(report: Report) -> list[tuple[str, str, tuple[Html, ...], str]]:
     ]
 
 
-def mistakes(split: SplitFigures, threshold: float, names: Names, thumbnails: Mapping[str, Thumbnail]) -> Html:
+def mistakes(split: SplitFigures, names: Names, thumbnails: Mapping[str, Thumbnail]) -> Html:
     """The surest mistakes as photographs."""
     listed = split["mistakes"]
     if not listed:
@@ -97,7 +108,7 @@ def mistakes(split: SplitFigures, threshold: float, names: Names, thumbnails: Ma
     told = tag(
         "p", f"{which}, the surest first. A mistake at the top is either a weakness of the model or a wrong label."
     )
-    items = [tag("li", _mistake(one, names, thumbnails.get(one["file"]), threshold)) for one in listed]
+    items = [tag("li", _mistake(one, names, thumbnails.get(one["file"]))) for one in listed]
     return join([told, tag("ul", *items, class_="photos", role="list")])
 
 
@@ -111,9 +122,9 @@ def photograph(file: str, alt: str, lines: list[Html], small: Thumbnail | None) 
     return tag("figure", picture, tag("figcaption", *lines, name))
 
 
-def _mistake(one: MistakeFigures, names: Names, small: Thumbnail | None, threshold: float) -> Html:
+def _mistake(one: MistakeFigures, names: Names, small: Thumbnail | None) -> Html:
     truth, answer = names[one["truth"]], names[one["answer"]]
-    sure = " (confident)" if one["probability"] >= threshold else ""
+    sure = " (confident)" if one["confident"] else ""
     lines = [
         tag("span", "Is ", tag("strong", truth)),
         tag("span", "Answer ", tag("strong", answer, class_="wrong"), f", {one['probability']:.1%}{sure}"),

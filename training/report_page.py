@@ -60,7 +60,7 @@ def _sections(report: Report, thumbnails: Mapping[str, Thumbnail]) -> dict[str, 
     if incumbent:
         sections["Model in service"] = report_incumbent.incumbent(incumbent, names, thumbnails)
     sections |= {
-        "Mistakes": report_headline.mistakes(split, report["model"]["threshold"], names, thumbnails),
+        "Mistakes": report_headline.mistakes(split, names, thumbnails),
         "Classes": report_sections.classes(split, names),
         "Confusion": report_sections.confusion(split, names, own),
         "Calibration": report_sections.calibration(split),

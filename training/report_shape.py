@@ -35,12 +35,13 @@ class BinFigures(TypedDict):
 
 
 class MistakeFigures(TypedDict):
-    """A picture that was taken for something else: its class, the answer and the answer's probability."""
+    """A picture that was taken for something else: its class, the answer, its probability, whether it was confident."""
 
     file: str
     truth: str
     answer: str
     probability: float
+    confident: bool
 
 
 class SplitFigures(TypedDict):
@@ -50,8 +51,9 @@ class SplitFigures(TypedDict):
     top5                share whose class is among the `top_k` likeliest answers; `top_k` is 5, or one less than there
                         are classes where those are no more than five
     log_loss            mean of -ln(probability of the true class)
-    confident           share of the answers at or above the threshold
+    confident           share of the answers that are, by probability and by novelty
     confident_accuracy  accuracy of those; null where there are none
+    unknown             share of the pictures that are taken for none of the classes, by novelty
     confusion           [true class][answered class] in the order of `data.classes`: pictures
     reliability         15 equal bins of probability, the lowest first
     mistakes            of the `wrong` pictures those with the surest answers, the surest first, at most 24
@@ -67,6 +69,7 @@ class SplitFigures(TypedDict):
     calibration_error: float
     confident: float
     confident_accuracy: float | None
+    unknown: float
     per_class: Mapping[str, ClassFigures]
     confusion: Sequence[Sequence[int]]
     reliability: Sequence[BinFigures]
@@ -103,11 +106,12 @@ class EpochFigures(TypedDict):
 
 
 class ExportFigures(TypedDict):
-    """The exported model against torch on some validation pictures; gaps are between probabilities."""
+    """The exported model against torch on some validation pictures; gaps are between probabilities or novelties."""
 
     pictures: int
     label_agreement: float
     probability_gap: float
+    novelty_gap: float
     served_label_agreement: float
     served_probability_gap: float
 

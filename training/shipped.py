@@ -1,4 +1,4 @@
-"""A model as it ships: its own graph, preprocessing, temperature and threshold, out of its model.tar.gz."""
+"""A model as it ships: its own graph, preprocessing, temperature and thresholds, out of its model.tar.gz."""
 
 import tempfile
 import threading
@@ -14,7 +14,7 @@ import openvino
 from serving.manifest import ModelRefused, read_manifest
 from serving.preprocess import Preprocess
 from training.archive import unpack
-from training.calibrate import Labels, Probabilities, softmax
+from training.calibrate import Labels, Limits, Novelties, Probabilities, softmax
 from training.data import Picture
 from training.engine import Compiled
 from training.errors import TrainingError
@@ -42,6 +42,7 @@ class _Manifest(TypedDict):
     classes: Sequence[_Class]
     temperature: float
     threshold: float
+    novelty_threshold: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Answers:
     """What a model said of the good pictures among those it was shown.
 
     probabilities   calibrated, float64 [pictures, classes]
+    novelty         float64 [pictures]
     labels          int64 [pictures]
     bad, notes      the files that could not be used, and what is odd about used ones
     content         file name -> SHA-256 of its bytes, of all files
@@ -56,6 +58,7 @@ class Answers:
 
     pictures: tuple[Picture, ...]
     probabilities: Probabilities
+    novelty: Novelties
     labels: Labels
     bad: tuple[BadFile, ...]
     notes: dict[str, tuple[str, ...]]
@@ -82,6 +85,7 @@ class Shipped:
             "classes": [one["folder"] for one in manifest["classes"]],
             "temperature": manifest["temperature"],
             "threshold": manifest["threshold"],
+            "novelty_threshold": manifest["novelty_threshold"],
         }
         self.preprocess = Preprocess.load(folder / "preprocess.json")
         self._threads = threads
@@ -107,6 +111,11 @@ class Shipped:
         """The folders' names by position in the answers."""
         return self.figures["classes"]
 
+    @property
+    def limits(self) -> Limits:
+        """What makes its answers confident."""
+        return Limits(self.figures["threshold"], self.figures["novelty_threshold"])
+
     def answers(self, pictures: Sequence[Picture], log: Log) -> Answers:
         """Shows every picture to the model, one at a time as serving does; labels go with the pictures."""
         local = threading.local()
@@ -118,19 +127,20 @@ class Shipped:
             if not hasattr(local, "request"):
                 local.request = self._compiled.request()
             pixels = self.preprocess.to_input(reading.pixels)
-            return _without_pixels(reading), self._compiled.run(local.request, pixels[None])[0]
+            return _without_pixels(reading), self._compiled.run(local.request, pixels[None])
 
         with ThreadPoolExecutor(self._threads, thread_name_prefix="answers") as pool:
             found = list(pool.map(one, pictures))
         log(f"answers: {self.figures['version']} was shown {len(pictures)} files")
         told = [(picture, *outcome) for picture, outcome in zip(pictures, found, strict=True)]
-        good = [(picture, logits) for picture, _, logits in told if logits is not None]
-        logits = np.array([logits for _, logits in good], dtype=np.float32).reshape(-1, len(self.classes))
+        good = [(picture, found) for picture, _, found in told if found is not None]
+        logits = np.array([found[0] for _, found in good], dtype=np.float32).reshape(-1, len(self.classes))
         return Answers(
             pictures=tuple(picture for picture, _ in good),
             probabilities=softmax(logits, self.figures["temperature"]) if good else logits.astype(np.float64),
+            novelty=np.array([found[1] for _, found in good], dtype=np.float64).reshape(-1),
             labels=np.array([picture.label for picture, _ in good], dtype=np.int64),
-            bad=tuple(BadFile(picture.name, r.kind, r.reason) for picture, r, logits in told if logits is None),
+            bad=tuple(BadFile(picture.name, r.kind, r.reason) for picture, r, found in told if found is None),
             notes={picture.name: reading.notes for picture, reading, _ in told if reading.notes},
             content={picture.name: reading.sha256 for picture, reading, _ in told},
         )
@@ -161,8 +171,9 @@ def _compiled(folder: Path, size: int, classes: int, threads: int) -> Compiled:
         inputs, outputs = graph.inputs, graph.outputs
         if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
             raise ValueError("model.xml: the model must have one input, of type uint8")
-        if tuple(outputs[0].shape) != (1, classes):
-            raise ValueError(f"model.xml gives logits of shape {tuple(outputs[0].shape)}, for {classes} classes")
+        shapes = [tuple(output.shape) for output in outputs]
+        if shapes != [(1, classes), (1,)]:
+            raise ValueError(f"model.xml gives {shapes}: logits and novelty are wanted, for {classes} classes")
         return Compiled(graph, threads)
     except RuntimeError as error:
         raise ValueError(f"model.xml: OpenVINO cannot load it: {str(error).strip().splitlines()[-1]}") from error

@@ -26,18 +26,20 @@ from typing import cast
 
 from training import backbones, data, head
 from training.accounts import Accounts, account_for_files
-from training.calibrate import Logits, fit_temperature, softmax, threshold_for
+from training.calibrate import fit_temperature, limits_for, softmax
 from training.checkpoint import Checkpoints
 from training.distributed import Group, device_of, joined
 from training.evaluation import Evaluation, evaluate
 from training.export import Classifier, check, weights_sha256, write
 from training.extracted import Extracted, Origin, extract
+from training.features import Features
 from training.features_store import read_features, require_origin, require_same_pictures
 from training.finetune import Machine, finetune
 from training.head import Fit
 from training.host import Host
 from training.loop import Epoch
 from training.metrics import format_metric
+from training.novelty import fit_novelty, novelty_of
 from training.parameters import Parameters, Recipe, parse
 from training.program import quiet_torch, run_program, say, say_epoch
 from training.provenance import code_version, provenance
@@ -58,11 +60,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training came to: the network, how it went, and its logits [pictures, classes] on validation."""
+    """What training came to: the network, how it went, and the features that this network gives, by split."""
 
     backbone: backbones.Backbone
     fit: Fit
-    logits: Logits
+    splits: dict[str, Features]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -91,7 +93,7 @@ def run(job: Job) -> None:
     else:
         trained = train_head(job, extracted, backbone, accounts.version)
     if job.group.rank == 0:
-        finish(job, extracted, trained, accounts)
+        finish(job, trained, accounts)
 
 
 def features_of(job: Job, dataset: data.DataSet, backbone: backbones.Backbone) -> Extracted:
@@ -118,7 +120,7 @@ def train_head(job: Job, extracted: Extracted, backbone: backbones.Backbone, ver
             checkpoints=checkpoints(job, "head", job.parameters, version),
         )
         job.group.require_same(weights_sha256(fit.head), "the trained weights")
-    return Trained(backbone, fit, head.logits(fit.head, extracted.splits["valid"]).numpy())
+    return Trained(backbone, fit, extracted.splits)
 
 
 def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, version: str) -> Trained:
@@ -137,7 +139,7 @@ def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, 
         tuned = finetune(splits, backbone, probe, job.parameters, machine, on_epoch=teller(job), checkpoints=stage)
         job.group.require_same(weights_sha256(tuned.backbone), "the trained weights of the backbone")
         job.group.require_same(weights_sha256(tuned.fit.head), "the trained weights of the head")
-    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.logits)
+    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.splits)
 
 
 def checkpoints(job: Job, stage: str, parameters: Parameters, version: str) -> Checkpoints | None:
@@ -164,16 +166,20 @@ def teller(job: Job) -> Callable[[Epoch], None]:
     return say_epoch if job.group.rank == 0 else lambda _: None
 
 
-def finish(job: Job, extracted: Extracted, trained: Trained, accounts: Accounts) -> None:
+def finish(job: Job, trained: Trained, accounts: Accounts) -> None:
     """Calibrates and measures on validation, exports and checks, writes the model directory."""
-    valid, best = extracted.splits["valid"], trained.fit.best
-    temperature = fit_temperature(trained.logits, valid.labels)
-    probabilities = softmax(trained.logits, temperature)
-    threshold = threshold_for(probabilities, job.parameters.unknown_keep)
-    validation = evaluate(probabilities, valid.labels, threshold)
+    valid, best = trained.splits["valid"], trained.fit.best
+    logits = head.logits(trained.fit.head, valid).numpy()
+    temperature = fit_temperature(logits, valid.labels)
+    probabilities = softmax(logits, temperature)
+    with job.timings.stage("novelty"):
+        novelty = fit_novelty(trained.splits["train"])
+        found = novelty_of(novelty, valid)
+    limits = limits_for(probabilities, found, job.parameters.unknown_keep)
+    validation = evaluate(probabilities, found, valid.labels, limits)
     metrics = figures(best, validation)
     finetuned = job.parameters.method == "finetune"
-    model = Classifier(trained.backbone, trained.fit.head, accounts.classes, temperature, threshold, finetuned)
+    model = Classifier(trained.backbone, trained.fit.head, novelty, accounts.classes, temperature, limits, finetuned)
     shipped = metrics | {"epoch": best.number}
     origin = provenance(job.parameters, accounts.version, job.host.code, trained.backbone)
     with job.timings.stage("export"):
@@ -190,7 +196,8 @@ def finish(job: Job, extracted: Extracted, trained: Trained, accounts: Accounts)
         "metrics": shipped,
         "provenance": origin,
         "temperature": temperature,
-        "threshold": threshold,
+        "threshold": limits.probability,
+        "novelty_threshold": limits.novelty,
         "data": cast(DataFigures, asdict(accounts)),
         "history": [cast(EpochFigures, asdict(epoch)) for epoch in trained.fit.history],
         "validation": validation.document(accounts.classes, valid.names),

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from serving.manifest import read_manifest
+from serving.model import Model
 from serving.preprocess import MAX_BYTES
 from tests.bad_pictures import encode, jpeg_of_size, png_of_size, scenery, sixteen_bit_rgb_png, turned, webp_of_size
 from tests.tiny_model import COLOURS, expected_logits, write_model_directory
@@ -55,6 +57,18 @@ class TestAnswers:
     def test_between_two_classes_it_says_that_it_is_not_confident(self, server: ServerProcess) -> None:
         reply = server.classify(encode(Image.new("RGB", (40, 40), (128, 128, 128)), "PNG"))
         assert reply.json["confident"] is False
+
+    def test_far_from_every_class_it_says_that_it_is_not_confident(self, tmp_path: Path) -> None:
+        # given a model that takes any probability, but no picture further than this from every colour
+        folder = write_model_directory(tmp_path / "model", threshold=0.0, novelty_threshold=0.2)
+        model = Model(read_manifest(folder), threads=1)
+
+        outcomes = [
+            model.run(encode(Image.new("RGB", (40, 40), rgb), "PNG")) for rgb in ((255, 40, 0), (128, 128, 128))
+        ]
+
+        assert [outcome.novelty for outcome in outcomes] == pytest.approx([0.0246, 0.75], abs=0.01)
+        assert [json.loads(model.answer(outcome, 1, False))["confident"] for outcome in outcomes] == [True, False]
 
     @pytest.mark.parametrize(
         ("attributes", "count"), [("", 5), ("top_k=1", 1), (" top_k = 8 ", 8), ("top_k=133", 8), ("logits=0", 5)]

@@ -1,11 +1,11 @@
-"""Temperature, threshold and calibration error, on figures worked out by hand."""
+"""Temperature, limits and calibration error, on figures worked out by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from training.calibrate import calibration_error, fit_temperature, softmax, threshold_for
+from training.calibrate import Limits, calibration_error, fit_temperature, limits_for, softmax
 from training.evaluation import evaluate
 
 
@@ -33,13 +33,25 @@ def test_a_few_pictures_that_are_all_right_do_not_make_certainty() -> None:
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(1.0, 10), (0.95, 10), (0.8, 8), (0.01, 1)])
-def test_the_threshold_keeps_the_share_asked_for(keep: float, kept: int) -> None:
+def test_the_limits_keep_the_share_asked_for(keep: float, kept: int) -> None:
+    # given pictures of which the unsure ones are also the odd ones
     tops = np.linspace(0.55, 0.95, 10)
-    probabilities = np.stack([tops, 1 - tops], axis=1)
+    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), 3 - tops
 
-    threshold = threshold_for(probabilities, keep)
+    limits = limits_for(probabilities, novelty, keep)
 
-    assert int((tops >= threshold).sum()) == kept
+    assert int(limits.confident(probabilities, novelty).sum()) == kept
+
+
+def test_the_share_is_kept_by_both_limits_together_and_each_turns_away_half_of_the_rest() -> None:
+    # given 100 pictures of which the unsure ones are not the odd ones
+    tops = np.linspace(0.55, 0.95, 100)
+    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), np.linspace(0.0, 2.0, 100)
+
+    limits = limits_for(probabilities, novelty, 0.9)
+
+    assert int(limits.confident(probabilities, novelty).sum()) == 90
+    assert int((tops < limits.probability).sum()) == int((~limits.known(novelty)).sum()) == 5
 
 
 def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy() -> None:
@@ -53,10 +65,12 @@ def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy()
 def test_an_evaluation_counts_what_was_found_for_what() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.2, 0.1, 0.7]])
 
-    found = evaluate(probabilities, np.array([0, 0, 2]), threshold=0.6)
+    # given a sure answer, an unsure one, and a sure one on a picture that lies far off
+    found = evaluate(probabilities, np.array([0.1, 0.2, 3.0]), np.array([0, 0, 2]), Limits(0.6, 1.0))
 
     assert found.accuracy == pytest.approx(2 / 3)
-    assert found.confident == pytest.approx(2 / 3)
+    assert found.confident == found.unknown == pytest.approx(1 / 3)
+    assert [one.confident for one in found.mistakes] == [False]
     assert found.top5 == 1.0
     assert found.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     per_class = found.document(("a", "b", "c"), ("1.jpg", "2.jpg", "3.jpg"))["per_class"]
