@@ -55,6 +55,15 @@ def record(name: str, claims: list[Claim], details: Mapping[str, object] | None 
     return 0
 
 
+def rounded(value: Any) -> Any:
+    """Details with four significant digits, however deep."""
+    if isinstance(value, Mapping):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def machine() -> dict[str, object]:
     """The machine in the terms that matter here: cores, memory, instruction sets, Python."""
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

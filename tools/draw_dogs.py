@@ -52,9 +52,9 @@ def draw_picture(breed: Breed, key: str, sides: tuple[int, int] = SIDES) -> byte
 
 
 def plan(
-    out: Path, breeds: int, splits: dict[str, int], unknown: int, seed: int, sides: tuple[int, int] = SIDES
+    out: Path, breeds: int, splits: dict[str, int], unknown: int, seed: int, *, sides: tuple[int, int] = SIDES
 ) -> list[Job]:
-    """Every picture of the set. Raises ValueError when it cannot be drawn: more breeds than there are, no such sides."""
+    """Every picture of the set. Raises ValueError for more breeds than there are, and for sides that are none."""
     if not 2 <= breeds <= len(BREEDS):
         raise ValueError(f"--breeds {breeds}: from 2 to {len(BREEDS)} can be drawn")
     if not 64 <= sides[0] <= sides[1]:
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         sides = (arguments.short_side[0], arguments.short_side[1])
-        jobs = plan(arguments.out, arguments.breeds, splits, arguments.unknown, arguments.seed, sides)
+        jobs = plan(arguments.out, arguments.breeds, splits, arguments.unknown, arguments.seed, sides=sides)
     except ValueError as error:
         parser.error(str(error))
     count = draw_set(jobs)

@@ -50,7 +50,7 @@ def test_pictures_can_be_drawn_as_large_as_photographs() -> None:
 @pytest.mark.parametrize("sides", [(400, 300), (10, 300)])
 def test_sides_that_cannot_be_drawn_are_refused(sides: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="--short-side"):
-        plan(Path("out"), 2, {"train": 1}, 0, 0, sides)
+        plan(Path("out"), 2, {"train": 1}, 0, 0, sides=sides)
 
 
 def test_no_picture_is_in_two_splits() -> None:
