@@ -13,8 +13,10 @@ from benchmarks.training_race import Cost, Speed
 from tests.unit.training_world import CLASSES, draw_data
 from training.data import scan
 
-LOG = """Epoch 0 train: loss 3.0, accuracy 0.1000, 100 pictures in 20.000 s
-Epoch 0 valid: loss 3.0, accuracy 0.1000, 40 pictures in 4.000 s
+LOG = """Epoch 0 train: loss 3.0, accuracy 0.1000, 100 pictures in 30.000 s
+Epoch 0 valid: loss 3.0, accuracy 0.1000, 40 pictures in 5.000 s
+Epoch 1 train: loss 3.0, accuracy 0.1000, 100 pictures in 20.000 s
+Epoch 1 valid: loss 3.0, accuracy 0.1000, 40 pictures in 4.000 s
 Testing: loss 3.0, accuracy 0.1000, 40 pictures in 6.000 s
 Testing Loss: 3.0
 Testing Accuracy: 0.1
@@ -23,8 +25,8 @@ SIZES = {"train": 800, "valid": 200, "test": 100}
 
 
 def test_a_search_of_the_baseline_is_extrapolated_by_pictures_epochs_and_trials() -> None:
-    # given 3 s of start, and 0.2, 0.1 and 0.15 s for a picture
-    cost = Cost.of(Trial(Settings(0.01, 64), 33.0, LOG))
+    # given 3 s of start and, in the last epoch, 0.2, 0.1 and 0.15 s for a picture
+    cost = Cost.of(Trial(Settings(0.01, 64), 68.0, LOG))
 
     assert cost.of_search(SIZES, trials=1, epochs=1) == pytest.approx(3 + 160 + 20 + 15)
     assert cost.of_search(SIZES, trials=10, epochs=5) == pytest.approx(10 * (3 + 5 * (160 + 20) + 15))
