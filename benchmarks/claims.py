@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8")
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ def record(name: str, claims: list[Claim], details: Mapping[str, object] | None 
     for one in claims:
         print(f"{'met   ' if one.met else 'MISSED'}  {one.name}: {one.measured:g} {one.unit} (goal {one.goal})")
     return 0
+
+
+def rounded(value: Any) -> Any:
+    """Details with four significant digits, however deep."""
+    if isinstance(value, Mapping):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def machine() -> dict[str, object]:

@@ -42,6 +42,17 @@ def test_the_same_seed_draws_the_same_bytes_and_another_seed_others() -> None:
     assert not set(first) & {draw_picture(job.breed, job.key) for job in jobs[1]}
 
 
+def test_pictures_can_be_drawn_as_large_as_photographs() -> None:
+    header = Image.open(io.BytesIO(draw_picture(BREEDS[0], "large", (380, 380))))
+    assert min(header.size) == 380
+
+
+@pytest.mark.parametrize("sides", [(400, 300), (10, 300)])
+def test_sides_that_cannot_be_drawn_are_refused(sides: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="--short-side"):
+        plan(Path("out"), 2, {"train": 1}, 0, 0, sides=sides)
+
+
 def test_no_picture_is_in_two_splits() -> None:
     jobs = plan(Path("out"), 4, {"train": 3, "valid": 3, "test": 3}, 0, 0)
     assert len({draw_picture(job.breed, job.key) for job in jobs}) == len(jobs) == 36

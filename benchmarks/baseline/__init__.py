@@ -1,0 +1,1 @@
+"""What this project replaces, re-implemented from its description with its defects, to be raced (README.md)."""
