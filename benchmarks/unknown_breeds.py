@@ -45,14 +45,13 @@ class Served:
 
 def main() -> int:
     """Measure and record."""
-    photographs = Path(os.environ.get("KENNEL_PHOTOGRAPHS", ROOT.parent / "shared" / "data" / "dogs"))
-    strangers = photographs.with_name(f"{photographs.name}-unknown")
-    if not photographs.is_dir() or not strangers.is_dir():
-        print(f"skipped: no photographs at {photographs} and {strangers}")
+    found = photographs()
+    if found is None:
         return 0
+    dogs, strangers = found
     with tempfile.TemporaryDirectory(prefix="kennel-bench-") as scratch:
-        model = Model(read_manifest(trained(photographs, Path(scratch) / "model")), threads=1)
-    test = pictures_in(photographs / "test")
+        model = Model(read_manifest(trained(dogs, Path(scratch) / "model")), threads=1)
+    test = pictures_in(dogs / "test")
     known, unknown = served(model, test), served(model, pictures_in(strangers))
     folders = sorted({path.parent.name for path in test})
     labels = np.array([folders.index(path.parent.name) for path in test])
@@ -72,6 +71,16 @@ def main() -> int:
         "calibration_error_if_perfectly_calibrated": by_chance(known.probabilities),
     }
     return record("unknown_breeds", claims, details)
+
+
+def photographs() -> tuple[Path, Path] | None:
+    """The folders of known and of unknown breeds; None, with a word to the reader, where they are not there."""
+    known = Path(os.environ.get("KENNEL_PHOTOGRAPHS", ROOT.parent / "shared" / "data" / "dogs"))
+    unknown = known.with_name(f"{known.name}-unknown")
+    if not known.is_dir() or not unknown.is_dir():
+        print(f"skipped: no photographs at {known} and {unknown}")
+        return None
+    return known, unknown
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -56,7 +56,7 @@ def read_manifest(directory: str | Path) -> Manifest:
             classes=_classes(document),
             temperature=_number(document, "temperature", low=1e-6, high=1e6),
             threshold=_number(document, "threshold", low=0.0, high=1.0),
-            novelty_threshold=_number(document, "novelty_threshold", low=-1e6, high=1e6),
+            novelty_threshold=_number(document, "novelty_threshold", low=0.0, high=2.0),
             preprocess=Preprocess.load(folder / "preprocess.json"),
         )
     except (ValueError, KeyError, TypeError) as error:

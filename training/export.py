@@ -26,7 +26,7 @@ FILES = ("model.xml", "model.bin", "preprocess.json", "weights.safetensors")
 CHECKED_PICTURES = 32
 # Full precision differs from torch by the order of additions only; more than this is a fault in the graph.
 MAX_PROBABILITY_GAP = 1e-3
-MAX_NOVELTY_GAP = 1e-3  # of a figure that is of the order of 1
+MAX_NOVELTY_GAP = 1e-4
 
 
 @dataclass(frozen=True)

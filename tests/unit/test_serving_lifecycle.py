@@ -84,6 +84,7 @@ class TestRefusesToStart:
             ({"threshold": "high"}, "threshold"),
             ({"novelty_threshold": None}, "novelty_threshold is not a number"),
             ({"novelty_threshold": float("nan")}, "novelty_threshold is not a number"),
+            ({"novelty_threshold": 3}, "novelty_threshold 3 is not between 0.0 and 2.0"),
             ({"version": ""}, "version"),
             ({"files": {}}, "not listed"),
         ],

@@ -46,7 +46,7 @@ def test_the_limits_keep_the_share_asked_for(keep: float, kept: int) -> None:
 def test_the_share_is_kept_by_both_limits_together_and_each_turns_away_half_of_the_rest() -> None:
     # given 100 pictures of which the unsure ones are not the odd ones
     tops = np.linspace(0.55, 0.95, 100)
-    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), np.linspace(0.0, 2.0, 100)
+    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), np.linspace(0.0, 1.0, 100)
 
     limits = limits_for(probabilities, novelty, 0.9)
 

@@ -69,7 +69,7 @@ def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
         with torch.no_grad():
             features = backbone.module(normalised(picture, backbone.preprocess))
         expected = (features @ weights["head.weight"].T + weights["head.bias"])[0].numpy()
-        novelty = Novelty(weights["novelty.whitening"], weights["novelty.centres"])
+        novelty = Novelty(weights["novelty.directions"])
 
         found = served.run(path.read_bytes())
 

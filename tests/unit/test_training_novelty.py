@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from tests.unit.features_world import TRAIN, VALID, WIDTH
+from tests.unit.features_world import CLASSES, TRAIN, VALID, WIDTH
 from training.features import Features
 from training.novelty import fit_novelty, novelty_of
 
@@ -20,14 +21,20 @@ def around(centre: np.ndarray, count: int) -> Features:
 def test_pictures_of_no_known_class_lie_further_off_than_those_of_one() -> None:
     novelty = fit_novelty(TRAIN)
 
-    known, unknown = novelty_of(novelty, VALID), novelty_of(novelty, around(-4 * np.eye(WIDTH)[5], 30))
+    known, unknown = novelty_of(novelty, VALID), novelty_of(novelty, around(4 * np.eye(WIDTH)[CLASSES], 30))
 
     assert (unknown > np.quantile(known, 0.95)).mean() > 0.9
 
 
-def test_training_pictures_that_are_all_the_same_still_give_a_number() -> None:
-    same = replace(TRAIN, values=np.ones_like(TRAIN.values))
+def test_only_the_direction_counts_and_the_mean_of_a_class_is_at_0() -> None:
+    means = np.stack([TRAIN.values[TRAIN.labels == label, 0].mean(axis=0) for label in range(CLASSES)])
 
-    found = novelty_of(fit_novelty(same), VALID)
+    for values in (means, 7 * means):
+        found = novelty_of(fit_novelty(TRAIN), replace(VALID, values=values[:, None]))
+        assert found == pytest.approx(np.zeros(CLASSES), abs=1e-6)
 
-    assert np.isfinite(found).all()
+
+def test_features_that_are_all_zero_still_give_a_number() -> None:
+    nothing = replace(TRAIN, values=np.zeros_like(TRAIN.values))
+
+    assert novelty_of(fit_novelty(nothing), nothing) == pytest.approx(np.ones(len(TRAIN.labels)))
