@@ -13,11 +13,14 @@ time is that of both processes, from start to end. The races against the clock:
 - Each with its own default network, ResNet-50 against EfficientNet-lite0: what a user sees, not like against like.
 
 The baseline's search would take an hour. Its cost per picture is measured on a part of the pictures, in two sizes that
-show whether it is constant, and multiplied by the pictures x epochs x trials that it would process; ours likewise where
-its engine is not the product's. Such figures say "extrapolated", and `details` holds what was measured.
+show whether it is constant (the lower counts), and multiplied by the pictures x epochs x trials that it would process. Ours is likewise
+extrapolated where its engine is not the product's, and for ResNet-50's five views, which take minutes in f32; one view
+is run whole, so that `details` shows how far extrapolation is off. The search on five views is timed for real, on the
+one view five times over. Extrapolated figures say so, and `details` holds what was measured.
 
 Accuracy is raced with EfficientNet-lite0 and its ImageNet weights on both sides, nothing extrapolated. The baseline
-gets what it does not have by itself: all of its epochs, and the best of them over all of its trials.
+gets what it does not have by itself: three epochs, and the best of them. Ours has as many. One trial each, or it would
+take a quarter of an hour: the baseline's is the first that its tuning draws, ours the first that our search tries.
 
 The pictures are drawn dogs or, with DATA=folder, one's own.
 """
@@ -28,7 +31,8 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +41,13 @@ from benchmarks.baseline.hpo import Settings
 from benchmarks.claims import Claim, claim, record, rounded
 from benchmarks.parts import accuracy, extraction, jobs
 from benchmarks.parts.pictures import Pictures, pictures
+from training.features_store import read_features, write_features
 
 BASELINES, OURS = "resnet50", accuracy.BACKBONE  # networks
 LARGE, SMALL = (10, 5), (2, 1)  # trials, epochs
 VIEWS = 5
-PARTS = ({"train": 3, "valid": 2, "test": 2}, {"train": 6, "valid": 3, "test": 3})  # pictures of each class
-VIEWED = 4  # training pictures of each class that ours is measured on where its engine is not the product's
+PARTS = ({"train": 2, "valid": 1, "test": 1}, {"train": 4, "valid": 2, "test": 2})  # pictures of each class
+VIEWED = 2  # training pictures of each class that ours is measured on where it is extrapolated
 BATCH = 64  # of the baseline where its speed is measured
 REPEATS = 3  # of our searches on the baseline's network, which take seconds
 
@@ -62,6 +67,11 @@ class Cost:
         passes = {one.phase: one for one in trial.passes}
         train, valid, test = (passes[phase].seconds / passes[phase].pictures for phase in ("train", "valid", "Testing"))
         return cls(trial.seconds - sum(one.seconds for one in trial.passes), train, valid, test)
+
+    @classmethod
+    def lowest(cls, costs: Sequence[Cost]) -> Cost:
+        """The lower of each figure, so that what disturbed a measurement does not count against the baseline."""
+        return cls(*(min(figures) for figures in zip(*map(astuple, costs), strict=True)))
 
     def of_search(self, sizes: dict[str, int], trials: int, epochs: int) -> float:
         """A whole search with so many pictures of each split."""
@@ -116,6 +126,14 @@ class Race:
         folder = self._scratch / "search"
         return statistics.median(accuracy.search(folder, features, trials, epochs).seconds for _ in range(repeats))
 
+    def repeated(self, features: jobs.Done) -> jobs.Done:
+        """One view's features as if there were VIEWS: a search has as much to do with them."""
+        found = read_features(features.folder)
+        train = replace(found.splits["train"], values=found.splits["train"].values.repeat(VIEWS, axis=1))
+        folder = self._scratch / "repeated"
+        write_features(folder, replace(found, splits=found.splits | {"train": train}), "repeated")
+        return replace(features, folder=folder)
+
     def speed(self, engine: str, process: float) -> Speed:
         """Ours on another engine. `process` is what a process takes until the engine is made."""
         self.say(f"our extractor on {engine}")
@@ -130,13 +148,14 @@ class Race:
 def times(race: Race, features: dict[tuple[str, int], jobs.Done]) -> tuple[list[Claim], dict[str, Any]]:
     """The races against the clock. `features` are ours by network and views."""
     costs, sizes = race.baseline_costs(), race.pictures.sizes
-    searches = {
-        key: race.search(made, *LARGE, repeats=REPEATS if key[0] == BASELINES else 1) for key, made in features.items()
-    }
+    cost = Cost.lowest(costs)
+    searches = {key: race.search(features[key], *LARGE, repeats=1) for key in ((OURS, VIEWS), (OURS, 1))}
+    for views, made in ((1, features[BASELINES, 1]), (VIEWS, race.repeated(features[BASELINES, 1]))):
+        searches[BASELINES, views] = race.search(made, *LARGE, repeats=REPEATS)
     small_search = race.search(features[BASELINES, 1], *SMALL, repeats=REPEATS)
-    speeds = {engine: race.speed(engine, costs[-1].start) for engine in ("bf16", extraction.EAGER)}
-    theirs, theirs_small = (costs[-1].of_search(sizes, *search) for search in (LARGE, SMALL))
-    ours = {key: features[key].seconds + searches[key] for key in features}
+    speeds = {engine: race.speed(engine, cost.start) for engine in ("f32", "bf16", extraction.EAGER)}
+    theirs, theirs_small = (cost.of_search(sizes, *search) for search in (LARGE, SMALL))
+    ours = {key: made.seconds + searches[key] for key, made in features.items()}
     guessed = {
         (engine, views): speed.of_features(sizes, views) + searches[BASELINES, views]
         for engine, speed in speeds.items()
@@ -150,7 +169,7 @@ def times(race: Race, features: dict[tuple[str, int], jobs.Done]) -> tuple[list[
     large, one = f"{LARGE[0]} trials x {LARGE[1]} epochs", "(baseline extrapolated)"
     both = "(both extrapolated)"
     claims = [
-        faster(f"{large}, ResNet-50 both, ours f32 {VIEWS} views {one}", 100, theirs, ours[BASELINES, VIEWS]),
+        faster(f"{large}, ResNet-50 both, ours f32 {VIEWS} views {both}", 100, theirs, guessed["f32", VIEWS]),
         faster(f"{large}, ResNet-50 both, ours f32 one view {one}", 400, theirs, ours[BASELINES, 1]),
         faster(f"{large}, ResNet-50 both, ours bf16 {VIEWS} views {both}", 100, theirs, guessed["bf16", VIEWS]),
         faster(f"{large}, ResNet-50 both, ours bf16 one view {both}", 400, theirs, guessed["bf16", 1]),
@@ -185,7 +204,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kennel-bench-") as scratch:
         race = Race(pictures(Path(scratch)), Path(scratch))
         race.say(str(race.pictures))
-        features = {(name, views): race.features(name, views) for name in (BASELINES, OURS) for views in (VIEWS, 1)}
+        made = ((BASELINES, 1), (OURS, 1), (OURS, VIEWS))
+        features = {(name, views): race.features(name, views) for name, views in made}
         claims, details = times(race, features)
         more, right = accuracy.race(race.pictures, Path(scratch), features[OURS, VIEWS], VIEWS, race.say)
         race.say("done")

@@ -32,6 +32,10 @@ def test_a_search_of_the_baseline_is_extrapolated_by_pictures_epochs_and_trials(
     assert cost.of_search(SIZES, trials=10, epochs=5) == pytest.approx(10 * (3 + 5 * (160 + 20) + 15))
 
 
+def test_what_disturbed_a_measurement_does_not_count_against_the_baseline() -> None:
+    assert Cost.lowest([Cost(3.0, 0.2, 0.1, 0.3), Cost(4.0, 0.1, 0.2, 0.1)]) == Cost(3.0, 0.1, 0.1, 0.1)
+
+
 def test_features_are_extrapolated_by_views_of_training_pictures_alone() -> None:
     speed = Speed(start=4.0, view={5: 0.02, 1: 0.03})
 
