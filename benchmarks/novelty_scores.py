@@ -1,8 +1,8 @@
 """Which score tells pictures of no known class: the comparison behind docs/decisions/0008-out-of-set.md.
 
 Chosen on what users have, known classes alone: the 20 breeds of the development photographs are split into four parts
-of five, REPEATS times over; each part in turn is left out of train/ and valid/, a head is trained on the others, and the
-left-out pictures play the unknown ones against valid/. Then, for information, what each score does on the test
+of five, REPEATS times over; each part in turn is left out of train/ and valid/, a head is trained on the others, and
+the left-out pictures play the unknown ones against valid/. Then, for information, what each score does on the test
 photographs against the 5 unknown breeds. No goal; `benchmarks.unknown_breeds` measures the product.
 """
 
