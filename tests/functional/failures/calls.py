@@ -80,14 +80,6 @@ class Call:
 SLOW_DOWN = ("SlowDown", 503)
 S3: dict[str, Any] = {"service": "s3", "refusal": "AccessDenied", "throttle": SLOW_DOWN}
 PIPELINE = (
-    Call(
-        "ValidateRun",
-        "ValidationFailed",
-        "lambda",
-        "Invoke",
-        "ResourceNotFoundException",
-        throttle=("TooManyRequestsException", 429),
-    ),
     Call("FindImage", "ImageBuildFailed", "ecr", "DescribeImages", "RepositoryNotFoundException"),
     Call("BuildImage", "ImageBuildFailed", "codebuild", "StartBuild", "AccountLimitExceededException", unbuilt=True),
     Call("FindFeatures", "FeaturesFailed", operation="GetObject", skip=1, **S3),

@@ -63,16 +63,6 @@ ENDPOINT = (
         asked=True,
         lossless=False,
     ),
-    Row(
-        "UpdateEndpoint",
-        "an alarm fires while a step of a linear rollout is watched",
-        "EndpointFailed",
-        ROLLED_BACK,
-        input={"endpoint": {**CANARY, "rollout": "linear"}},
-        behaviour=ANSWERS_500,
-        asked=True,
-        lossless=False,
-    ),
     *(
         Row(
             "SmokeTest",
