@@ -1,6 +1,6 @@
 """POST /predictions: a picture in, breeds out. Takes proxy events of API Gateway and direct invocations alike.
 
-parse (kennel.contracts) -> read the picture (request, URL or S3) -> InvokeEndpoint -> the answer in the form asked for.
+parse (kennel.requests) -> read the picture (request, URL or S3) -> InvokeEndpoint -> the answer in the form asked for.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import botocore.config
 import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from kennel import contracts, endpoint, http, images, objects
-from kennel.contracts import ImageBytes, ImageObject, ImageUrl, PredictionRequest
+from kennel import endpoint, http, images, objects, requests
 from kennel.errors import InternalError, MethodNotAllowed, RequestError
+from kennel.requests import ImageBytes, ImageObject, ImageUrl, PredictionRequest
 from kennel.settings import ClassifySettings, classify_settings
 
 logger = Logger()
@@ -53,7 +53,7 @@ def handler(event: Any, context: Any) -> http.Answer:
     request_id = http.request_id(event, context)
     logger.append_keys(request_id=request_id)
     if http.is_proxy_event(event) and event["httpMethod"] == "OPTIONS":
-        return http.preflight_answer(contracts.ALLOW, request_id)
+        return http.preflight_answer(requests.ALLOW, request_id)
     try:
         return http.json_answer(200, _predict(event, request_id), request_id)
     except RequestError as error:
@@ -67,7 +67,7 @@ def handler(event: Any, context: Any) -> http.Answer:
 
 def _predict(event: object, request_id: str) -> object:
     settings = classify_settings()
-    asked = contracts.parse(event, endpoint_name=settings.endpoint_name, max_image_bytes=settings.max_image_bytes)
+    asked = requests.parse(event, endpoint_name=settings.endpoint_name, max_image_bytes=settings.max_image_bytes)
     began = time.perf_counter()
     image = _read(asked, settings)
     media_type = images.check(image, settings.max_image_bytes)
@@ -146,5 +146,5 @@ def _refuse(error: RequestError, request_id: str) -> http.Answer:
             "cause": str(error.__cause__ or ""),
         },
     )
-    headers = {"Allow": contracts.ALLOW} if isinstance(error, MethodNotAllowed) else None
+    headers = {"Allow": requests.ALLOW} if isinstance(error, MethodNotAllowed) else None
     return http.problem_answer(error, request_id, headers)

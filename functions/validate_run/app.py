@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from kennel import contracts, dataset, naming, plan, s3uri
+from kennel import dataset, naming, plan, runs, s3uri
 from kennel.errors import InvalidRun, SettingsError
 from kennel.settings import ValidateRunSettings, validate_run_settings
 
@@ -50,10 +50,10 @@ def _parse(run_input: object, settings: ValidateRunSettings) -> dict[str, dict[s
             "begin with it; deploy the stack under a shorter one"
         )
     try:
-        contracts.parse_run({}, settings.defaults)
+        runs.parse_run({}, settings.defaults)
     except InvalidRun as error:  # the stack's fault, not the caller's
         raise SettingsError(f"environment variable DEFAULTS is not valid: {error}") from error
-    return contracts.parse_run(run_input, settings.defaults)
+    return runs.parse_run(run_input, settings.defaults)
 
 
 def _folder(field: str, uri: str, settings: ValidateRunSettings) -> s3uri.S3Uri:
@@ -71,7 +71,7 @@ def _weights(features: Mapping[str, Any], settings: ValidateRunSettings) -> plan
     """The backbone's weights, checked to be there; None when they come with a package."""
     backbone, given = features["backbone"], features["pretrained"]
     if given is None:
-        if backbone in contracts.PACKAGED_BACKBONES:
+        if backbone in runs.PACKAGED_BACKBONES:
             return None
         raise InvalidRun([f"features.pretrained: is needed for {backbone}, whose weights no package carries"])
     folder = _folder("features.pretrained", given, settings)

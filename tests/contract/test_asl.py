@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kennel.contracts import RUN_FIELDS
+from kennel.runs import RUN_FIELDS
 
 from tests.contract import template
 from tests.contract.template import ROOT

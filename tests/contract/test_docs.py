@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from kennel import contracts
+from kennel.reference import reference
 
 from tests.functional.failures import rows
 
@@ -24,7 +24,7 @@ def test_every_make_command_and_module_in_a_page_exists(page: Path) -> None:
     code = "\n".join(re.findall(r"`[^`\n]+`|^    .+$", page.read_text(), re.M))
     assert set(re.findall(r"(?:^|[`$] *|&& )make ([a-z]+)", code, re.M)) <= TARGETS
     for module in re.findall(r"python -m ([a-z_.]+)", code):
-        assert module in {"pip", "kennel.contracts"} or importlib.util.find_spec(module), module
+        assert module in {"pip", "kennel.reference"} or importlib.util.find_spec(module), module
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -39,7 +39,7 @@ def test_every_link_and_file_named_in_a_page_exists(page: Path) -> None:
 
 def test_the_reference_holds_the_tables_that_the_code_reads() -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
-    assert page.endswith(contracts.reference()), "regenerate it: see the page's first lines"
+    assert page.endswith(reference()), "regenerate it: see the page's first lines"
 
 
 def test_the_page_of_failures_holds_the_table_that_is_tested() -> None:

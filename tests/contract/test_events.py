@@ -201,7 +201,7 @@ def test_every_form_and_every_field_has_a_good_event(stack: Runtime) -> None:
     texts = [json.dumps(load(name)) for name in REQUESTS if not name.startswith("bad_")]
     for form in ("url", "image", "s3", "endpoint_name", "request_dict", "top_k", "output"):
         assert any(form in text for text in texts), form
-    from kennel.contracts import RUN_FIELDS  # noqa: PLC0415
+    from kennel.runs import RUN_FIELDS  # noqa: PLC0415
 
     given: set[str] = set()
     for event in (load(name)["input"] for name in PIPELINE if not name.startswith("bad_")):

@@ -6,8 +6,8 @@ import dataclasses
 import json
 
 import pytest
-from kennel.contracts import BACKBONES, RUN_FIELDS
 from kennel.fields import Field
+from kennel.runs import BACKBONES, RUN_FIELDS
 
 from tests.unit.plans import make_plan
 from training import backbones, parameters

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kennel import contracts
+from kennel import runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
@@ -60,4 +60,4 @@ def test_every_input_shown_is_accepted() -> None:
     inputs = [json.loads(block) for block in indented if block.lstrip().startswith("{")]
     assert inputs
     for one in inputs:
-        contracts.parse_run(one, {})
+        runs.parse_run(one, {})

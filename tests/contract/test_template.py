@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kennel import settings
-from kennel.contracts import RUN_FIELDS
+from kennel.runs import RUN_FIELDS
 
 from tests.contract import template
 from tests.contract.template import ROOT

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kennel.contracts import parse_run
 from kennel.dataset import Dataset
 from kennel.plan import Run, Weights, plan
+from kennel.runs import parse_run
 from kennel.s3uri import S3Uri
 from kennel.settings import ValidateRunSettings
 

@@ -32,11 +32,11 @@ class Field:
             return None, f"{self.path}: is not one of {', '.join(map(str, self.choices))}"
         size, unit = (len(value), " characters") if isinstance(value, str) else (value, "")
         if isinstance(size, (int, float)):
-            shown = f"{size:g}" if isinstance(size, float) else str(size)
+            number = f"{size:g}" if isinstance(size, float) else str(size)
             if self.minimum is not None and size < self.minimum:
-                return None, f"{self.path}: {shown}{unit} is below {self.minimum:g}"
+                return None, f"{self.path}: {number}{unit} is below {self.minimum:g}"
             if self.maximum is not None and size > self.maximum:
-                return None, f"{self.path}: {shown}{unit} is above {self.maximum:.10g}"
+                return None, f"{self.path}: {number}{unit} is above {self.maximum:.10g}"
         if self.pattern and not re.fullmatch(self.pattern, str(value)):
             return None, f"{self.path}: is not of the form {self.pattern}"
         return value, ""
@@ -78,3 +78,8 @@ def markdown(fields: Iterable[Field]) -> str:
         )
         rows.append(f"| `{field.path}` | {field.allowed()} | {default} | {field.doc} |")
     return "\n".join(rows)
+
+
+def shown(name: object) -> str:
+    """A stranger's field name, fit for an error message."""
+    return ascii(str(name)[:40])[1:-1]

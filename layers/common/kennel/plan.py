@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kennel import naming, ranges
-from kennel.contracts import RUN_FIELDS
 from kennel.dataset import Dataset
+from kennel.runs import RUN_FIELDS
 from kennel.s3uri import S3Uri
 from kennel.settings import ValidateRunSettings
 
@@ -49,7 +49,7 @@ def plan(
     weights: Weights | None,
     settings: ValidateRunSettings,
 ) -> dict[str, Any]:
-    """The plan of `run`; `asked` is `contracts.parse_run`'s answer.
+    """The plan of `run`; `asked` is `runs.parse_run`'s answer.
 
     `parameters` are training's own as text; `hyperparameters` are those of each job, as SageMaker's script mode wants
     them: JSON-encoded, with the program, the code and the job's name.
