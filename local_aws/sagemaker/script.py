@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from local_aws.processes import behind_servers, signal_group
@@ -82,19 +82,26 @@ class Process:
 
     @property
     def explains(self) -> bool:
-        """Whether the script's last words are a sentence for a person."""
-        return bool(self._errors) and self._errors[-1].startswith("error:")
+        """Whether the script's last words hold a sentence for a person."""
+        return explanation(self._errors) is not None
 
     def failure_reason(self, code: int) -> str:
-        """FailureReason as the toolkit words it: the last line when it is a clear sentence, else the last five."""
+        """FailureReason as the toolkit words it: a clear sentence when there is one, else the last five lines."""
         said = entrypoint.failure(self.host.root)
         if said or self.own_command:
             return f"AlgorithmError: {said[: REASON_LIMIT - 50]}, exit code: {code}"
-        lines = list(self._errors)
-        text = "\n".join(lines[-1:] if self.explains else lines[-5:])[: REASON_LIMIT - 400]
+        text = (explanation(self._errors) or "\n".join([*self._errors][-5:]))[: REASON_LIMIT - 400]
         command = " ".join(["python", *self.popen.args[1:]]) if isinstance(self.popen.args, list) else ""
         reason = f'AlgorithmError: ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{text}"\nCommand "{command}"'
         return f"{reason[: REASON_LIMIT - 30]}, exit code: {code}"
+
+
+def explanation(lines: Iterable[str]) -> str | None:
+    """The last of `lines` that is a sentence for a person, beginning with `error:`; None where there is none.
+
+    It need not be the very last: a library whose threads still run may have something to say while the script ends.
+    """
+    return next((line for line in reversed([*lines]) if line.startswith("error:")), None)
 
 
 def worst(processes: list[Process], codes: list[int], first: list[Process]) -> str | None:
