@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.preprocess import Preprocess
 
-FORMAT = 2
+FORMAT = 3
 NEEDED = ("model.xml", "model.bin", "preprocess.json")
 
 
@@ -22,7 +22,7 @@ class Manifest:
     """A verified model directory.
 
     `classes` are the names by position in the logits. A probability is softmax(logits / temperature); an answer is
-    confident when the highest one reaches `threshold` and the picture's novelty does not exceed `novelty_threshold`.
+    confident when the highest one reaches `threshold` and the highest logit reaches `logit_threshold`.
     """
 
     directory: Path
@@ -30,7 +30,7 @@ class Manifest:
     classes: tuple[str, ...]
     temperature: float
     threshold: float
-    novelty_threshold: float
+    logit_threshold: float
     preprocess: Preprocess
 
 
@@ -56,7 +56,7 @@ def read_manifest(directory: str | Path) -> Manifest:
             classes=_classes(document),
             temperature=_number(document, "temperature", low=1e-6, high=1e6),
             threshold=_number(document, "threshold", low=0.0, high=1.0),
-            novelty_threshold=_number(document, "novelty_threshold", low=0.0, high=2.0),
+            logit_threshold=_number(document, "logit_threshold", low=-1e6, high=1e6),
             preprocess=Preprocess.load(folder / "preprocess.json"),
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -25,14 +25,9 @@ LARGE_PIXELS = 12_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the model says of one picture, and the milliseconds each stage took.
-
-    logits    float32 [classes]
-    novelty   how far the picture lies from every class
-    """
+    """What the model says of one picture, logits [classes], and the milliseconds each stage took."""
 
     logits: Logits
-    novelty: float
     timing_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -77,10 +72,8 @@ class Model:
             raise ModelRefused("model.xml: the model must have one input, of type uint8")
         classes = len(self.manifest.classes)
         shapes = [tuple(output.shape) for output in outputs]
-        if shapes != [(1, classes), (1,)]:
-            raise ModelRefused(
-                f"model.xml gives {shapes}: logits and novelty are wanted, model.json has {classes} classes"
-            )
+        if shapes != [(1, classes)]:
+            raise ModelRefused(f"model.xml gives {shapes}: logits alone are wanted, model.json has {classes} classes")
 
     def run(self, data: bytes) -> Outcome:
         """What the model says of one picture. Raises `BadImage`."""
@@ -96,9 +89,9 @@ class Model:
         if request is None:
             request = self._local.request = self._compiled.create_infer_request()
         found = request.infer(pixels[None], share_inputs=True, share_outputs=True)
-        logits, novelty = np.array(found[0][0], dtype=np.float32), float(found[1][0])
+        logits = np.array(found[0][0], dtype=np.float32)
         ended = time.perf_counter()
-        return Outcome(logits, novelty, {"decode": (decoded - started) * 1e3, "model": (ended - decoded) * 1e3})
+        return Outcome(logits, {"decode": (decoded - started) * 1e3, "model": (ended - decoded) * 1e3})
 
     def warm(self) -> None:
         """One run of every path, so that no first request pays for loading: JPEG, PNG and WebP."""
@@ -113,7 +106,8 @@ class Model:
         manifest = self.manifest
         probabilities = softmax(outcome.logits, manifest.temperature)
         order = np.argsort(-probabilities, kind="stable")[:top_k]
-        sure = probabilities[order[0]] >= manifest.threshold and outcome.novelty <= manifest.novelty_threshold
+        best = order[0]
+        sure = probabilities[best] >= manifest.threshold and outcome.logits[best] >= manifest.logit_threshold
         document: dict[str, Any] = {
             "predictions": [
                 {"breed": manifest.classes[i], "index": i, "probability": round(float(probabilities[i]), 6)}

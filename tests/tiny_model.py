@@ -1,7 +1,4 @@
-"""A real OpenVINO model directory in a few kilobytes: classes are colours, logits their nearness to the mean.
-
-The novelty is the squared distance to the nearest of the colours.
-"""
+"""A real OpenVINO model directory in a few kilobytes: classes are colours, logits their nearness to the mean."""
 
 import hashlib
 import json
@@ -40,7 +37,7 @@ def write_model_directory(
     version: str = "tiny-1",
     size: int = 32,
     threshold: float = 0.9,
-    novelty_threshold: float = 1.0,
+    logit_threshold: float = -SHARPNESS,
     colours: Mapping[str, tuple[int, int, int]] = COLOURS,
 ) -> Path:
     """Writes model.xml, model.bin, preprocess.json and a model.json with their hashes into `folder`."""
@@ -52,13 +49,9 @@ def write_model_directory(
     distance = ops.reduce_sum(ops.power(ops.subtract(mean, palette), np.float32(2)), np.array([2]), keep_dims=False)
     logits = ops.multiply(distance, np.float32(-SHARPNESS))
     logits.output(0).get_tensor().set_names({"logits"})
-    novelty = ops.reduce_min(distance, np.array([1]), keep_dims=False)
-    novelty.output(0).get_tensor().set_names({"novelty"})
-    openvino.save_model(
-        openvino.Model([logits, novelty], [pixels], "colours"), folder / "model.xml", compress_to_fp16=False
-    )
+    openvino.save_model(openvino.Model([logits], [pixels], "colours"), folder / "model.xml", compress_to_fp16=False)
     Preprocess(size=size, resize=size + 4).save(folder / "preprocess.json")
-    write_model_json(folder, version=version, threshold=threshold, novelty_threshold=novelty_threshold, colours=colours)
+    write_model_json(folder, version=version, threshold=threshold, logit_threshold=logit_threshold, colours=colours)
     return folder
 
 
@@ -67,7 +60,7 @@ def write_model_json(
     *,
     version: str = "tiny-1",
     threshold: float = 0.9,
-    novelty_threshold: float = 1.0,
+    logit_threshold: float = -SHARPNESS,
     colours: Mapping[str, object] = COLOURS,
 ) -> None:
     """Writes model.json for the files that lie in `folder` now."""
@@ -79,7 +72,7 @@ def write_model_json(
         "classes": [{"index": i, "folder": f"{i + 1:03}.{name}", "name": name} for i, name in enumerate(colours)],
         "temperature": 1.0,
         "threshold": threshold,
-        "novelty_threshold": novelty_threshold,
+        "logit_threshold": logit_threshold,
         "metrics": {},
         "provenance": {},
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},

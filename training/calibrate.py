@@ -9,7 +9,6 @@ import numpy.typing as npt
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
-Novelties = npt.NDArray[np.float64]
 
 TEMPERATURES = (0.05, 20.0)
 BINS = 15
@@ -17,18 +16,18 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Limits:
-    """What makes an answer confident: a probability of `probability` or more, and a novelty of `novelty` or less."""
+    """What makes an answer confident: its probability and its logit, before the temperature, are this or more."""
 
     probability: float
-    novelty: float
+    logit: float
 
-    def known(self, novelty: Novelties) -> npt.NDArray[np.bool_]:
-        """Which of the pictures are near enough to a known class: [pictures]."""
-        return np.asarray(novelty <= self.novelty)
+    def known(self, logits: Logits) -> npt.NDArray[np.bool_]:
+        """Which of the pictures show a known class: [pictures], of logits [pictures, classes]."""
+        return np.asarray(logits.max(axis=1) >= self.logit)
 
-    def confident(self, probabilities: Probabilities, novelty: Novelties) -> npt.NDArray[np.bool_]:
-        """Which of the answers are: [pictures], of probabilities [pictures, classes] and novelty [pictures]."""
-        return np.asarray((probabilities.max(axis=1) >= self.probability) & self.known(novelty))
+    def confident(self, probabilities: Probabilities, logits: Logits) -> npt.NDArray[np.bool_]:
+        """Which of the answers are: [pictures], of probabilities and logits, both [pictures, classes]."""
+        return np.asarray((probabilities.max(axis=1) >= self.probability) & self.known(logits))
 
 
 @dataclass(frozen=True)
@@ -74,18 +73,17 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def limits_for(probabilities: Probabilities, novelty: Novelties, keep: float) -> Limits:
+def limits_for(probabilities: Probabilities, logits: Logits, keep: float) -> Limits:
     """The strictest limits at which a share of at least `keep` of these pictures counts as confident.
 
     Each of the two alone turns away as many of them as the other.
     """
-    tops = probabilities.max(axis=1)
-    worst = np.minimum(_ranks(tops), _ranks(-novelty))
-    kept = max(1, math.ceil(keep * len(tops) - 1e-9))
+    tops = probabilities.max(axis=1), logits.max(axis=1).astype(np.float64)
+    worst = np.minimum(*map(_ranks, tops))
+    kept = max(1, math.ceil(keep * len(worst) - 1e-9))
     last = np.sort(worst)[::-1][kept - 1]
-    # Rounded to the lenient side: the pictures that set them must stay in, also as serving computes them.
-    probability = math.floor(float(np.sort(tops)[last]) * 1e6) / 1e6
-    return Limits(probability, math.ceil(float(np.sort(novelty)[::-1][last]) * 1e6) / 1e6)
+    # Rounded down: the pictures that set them must stay in, also as serving computes them.
+    return Limits(*(math.floor(float(np.sort(top)[last]) * 1e6) / 1e6 for top in tops))
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

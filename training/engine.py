@@ -22,10 +22,10 @@ Batch = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
-def to_graph(module: nn.Module, preprocess: Preprocess, *outputs: str) -> openvino.Model:
-    """The graph of `module` (float32 [n, 3, size, size] -> one array or several, [n, ...]) with normalisation inside.
+def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino.Model:
+    """The graph of `module` (float32 [n, 3, size, size] -> [n, ...]) with normalisation inside.
 
-    Its input is `pictures`, uint8 RGB [n, size, size, 3] with n open; its outputs are named `outputs`, in order.
+    Its input is `pictures`, uint8 RGB [n, size, size, 3] with n open; its output is named `output`.
     """
     size = preprocess.size
     with warnings.catch_warnings(), torch.no_grad():
@@ -34,8 +34,7 @@ def to_graph(module: nn.Module, preprocess: Preprocess, *outputs: str) -> openvi
         traced = torch.jit.trace(module, torch.zeros(2, 3, size, size), check_trace=False)  # type: ignore[no-untyped-call]
         graph = openvino.convert_model(traced, input=[-1, 3, size, size])
     graph.inputs[0].get_tensor().set_names({"pictures"})
-    for output, name in zip(graph.outputs, outputs, strict=True):
-        output.get_tensor().set_names({name})
+    graph.outputs[0].get_tensor().set_names({output})
     steps = PrePostProcessor(graph)
     tensor = steps.input().tensor()
     tensor.set_element_type(openvino.Type.u8)
@@ -75,7 +74,6 @@ class Compiled:
         return self._compiled.create_infer_request()
 
     @staticmethod
-    def run(request: Any, batch: Batch) -> tuple[Floats, ...]:
-        """float32 [n, ...] for uint8 [n, size, size, 3], one array for each of the graph's outputs."""
-        found = request.infer(batch, share_inputs=True, share_outputs=True)
-        return tuple(np.array(array, dtype=np.float32) for array in found.values())
+    def run(request: Any, batch: Batch) -> Floats:
+        """float32 [n, ...] for uint8 [n, size, size, 3]."""
+        return np.array(request.infer(batch, share_inputs=True, share_outputs=True)[0], dtype=np.float32)

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         pictures, ignored = scan_split(channels.test, parameters.split, candidate.classes)
         answers = candidate.answers(pictures, say)
         files = account(parameters, pictures, ignored, answers)
-        evaluation = evaluate(answers.probabilities, answers.novelty, answers.labels, candidate.limits)
+        evaluation = evaluate(answers.probabilities, answers.logits, answers.labels, candidate.limits)
     incumbent = None
     if channels.incumbent:
         with timings.stage("incumbent"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.calibrate import Bin, Labels, Limits, Novelties, Probabilities, calibration_error, reliability
+from training.calibrate import Bin, Labels, Limits, Logits, Probabilities, calibration_error, reliability
 from training.report_shape import BinFigures, ClassFigures, Confused, SplitFigures
 
 MISTAKES_SHOWN = 24
@@ -33,9 +33,9 @@ class Evaluation:
 
     top5                share whose class is among the `top_k` likeliest answers: 5, or one less than there are classes
     log_loss            mean of -ln(probability of the true class), in nats
-    confident           share of the answers that are, by probability and by novelty
+    confident           share of the answers that are, by probability and by logit
     confident_accuracy  accuracy of those; None where there are none
-    unknown             share of the pictures that are taken for none of the classes, by novelty
+    unknown             share of the pictures that are taken for none of the classes, by their largest logit
     confusion           int [true class, found class]
     mistakes            the surest ones, surest first, at most MISTAKES_SHOWN
     """
@@ -97,14 +97,14 @@ class Evaluation:
         }
 
 
-def evaluate(probabilities: Probabilities, novelty: Novelties, labels: Labels, limits: Limits) -> Evaluation:
-    """Figures for calibrated probabilities [pictures, classes] and novelty [pictures]; at least one picture."""
+def evaluate(probabilities: Probabilities, logits: Logits, labels: Labels, limits: Limits) -> Evaluation:
+    """Figures for calibrated probabilities and the logits, both [pictures, classes]; at least one picture."""
     count, classes = probabilities.shape
     order = np.argsort(-probabilities, axis=1, kind="stable")
     answers, confidence = order[:, 0], probabilities.max(axis=1)
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels, answers), 1)
-    right, kept = answers == labels, limits.confident(probabilities, novelty)
+    right, kept = answers == labels, limits.confident(probabilities, logits)
     wrong = np.flatnonzero(~right)
     top_k = min(MOST_ANSWERS, classes - 1)
     told = np.maximum(probabilities[np.arange(count), labels], LEAST_PROBABILITY)
@@ -118,7 +118,7 @@ def evaluate(probabilities: Probabilities, novelty: Novelties, labels: Labels, l
         calibration_error=calibration_error(probabilities, labels),
         confident=float(kept.mean()),
         confident_accuracy=float(right[kept].mean()) if kept.any() else None,
-        unknown=float((~limits.known(novelty)).mean()),
+        unknown=float((~limits.known(logits)).mean()),
         confusion=confusion,
         reliability=reliability(probabilities, labels),
         mistakes=tuple(

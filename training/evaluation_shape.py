@@ -22,7 +22,7 @@ class ModelFigures(TypedDict):
     classes: Sequence[str]
     temperature: float
     threshold: float
-    novelty_threshold: float
+    logit_threshold: float
 
 
 class EvaluatedFiles(TypedDict):

@@ -19,28 +19,25 @@ from training.calibrate import Limits, softmax
 from training.data import Picture, display_name
 from training.engine import Compiled, normalised, to_graph
 from training.errors import TrainingError
-from training.novelty import Novelty
 from training.pictures import MAX_BYTES, Pixels
 
 FILES = ("model.xml", "model.bin", "preprocess.json", "weights.safetensors")
 CHECKED_PICTURES = 32
 # Full precision differs from torch by the order of additions only; more than this is a fault in the graph.
 MAX_PROBABILITY_GAP = 1e-3
-MAX_NOVELTY_GAP = 1e-4
 
 
 @dataclass(frozen=True)
 class Agreement:
     """The exported model against torch on validation pictures.
 
-    Gaps are the largest differences of a probability and of the novelty. `served` is the precision that OpenVINO takes
-    by itself on this CPU.
+    Gaps are the largest differences of a probability. `served` is the precision that OpenVINO takes by itself on this
+    CPU.
     """
 
     pictures: int
     label_agreement: float
     probability_gap: float
-    novelty_gap: float
     served_label_agreement: float
     served_probability_gap: float
 
@@ -54,16 +51,14 @@ class Classifier:
 
     backbone: Backbone
     head: nn.Linear
-    novelty: Novelty
     classes: tuple[str, ...]
     temperature: float
     limits: Limits
     finetuned: bool = False
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """What was trained, by name: `head.*`, `novelty.*`, and after fine-tuning `backbone.*`."""
-        parts = {"head": self.head, "novelty": self.novelty}
-        found = {f"{part}.{name}": value for part, own in parts.items() for name, value in own.state_dict().items()}
+        """What was trained, by name: `head.*`, and after fine-tuning `backbone.*`."""
+        found = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         if self.finetuned:
             # Not its state dict, which names layers twice that are reached in two ways.
             module = self.backbone.module
@@ -72,22 +67,12 @@ class Classifier:
         return found
 
     def network(self) -> nn.Module:
-        """All of it: float32 [n, 3, size, size], normalised -> logits [n, classes] and novelty [n]."""
-        return _Network(self.backbone.module, self.head, self.novelty).eval()
+        """All of it: float32 [n, 3, size, size], normalised -> logits [n, classes]."""
+        return nn.Sequential(self.backbone.module, self.head).eval()
 
     def graph(self) -> openvino.Model:
-        """The same as one graph: uint8 [n, size, size, 3] -> `logits` float32 [n, classes] and `novelty` [n]."""
-        return to_graph(self.network(), self.backbone.preprocess, "logits", "novelty")
-
-
-class _Network(nn.Module):
-    def __init__(self, backbone: nn.Module, head: nn.Linear, novelty: Novelty) -> None:
-        super().__init__()
-        self.backbone, self.head, self.novelty = backbone, head, novelty
-
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = self.backbone(pictures)
-        return self.head(features), self.novelty(features)
+        """The same as one graph: uint8 [n, size, size, 3] -> `logits` float32 [n, classes]."""
+        return to_graph(self.network(), self.backbone.preprocess, "logits")
 
 
 def check(graph: openvino.Model, model: Classifier, pictures: tuple[Picture, ...], threads: int) -> Agreement:
@@ -98,24 +83,20 @@ def check(graph: openvino.Model, model: Classifier, pictures: tuple[Picture, ...
     network = model.network()
     with torch.no_grad():
         parts = [network(normalised(part, preprocess)) for part in np.array_split(batch, -(-len(batch) // 8))]
-    logits, novelty = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    expected = softmax(logits, model.temperature)
-    agreements, gaps, novelty_gaps = [], [], []
+    expected = softmax(torch.cat(parts).numpy(), model.temperature)
+    agreements, gaps = [], []
     for precision in ("f32", ""):
         compiled = Compiled(graph, threads, precision)
         request = compiled.request()
-        answers = [compiled.run(request, one[None]) for one in batch]
-        logits, served = (np.concatenate(part) for part in zip(*answers, strict=True))
-        found = softmax(logits, model.temperature)
+        found = softmax(np.concatenate([compiled.run(request, one[None]) for one in batch]), model.temperature)
         agreements.append(float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()))
         gaps.append(float(np.abs(found - expected).max()))
-        novelty_gaps.append(float(np.abs(served - novelty).max()))
-    if gaps[0] > MAX_PROBABILITY_GAP or novelty_gaps[0] > MAX_NOVELTY_GAP:
+    if gaps[0] > MAX_PROBABILITY_GAP:
         raise TrainingError(
             f"the exported model is not the trained one: on {len(batch)} validation pictures its probabilities differ "
-            f"by up to {gaps[0]:.4f}, its novelty by up to {novelty_gaps[0]:.4f}"
+            f"by up to {gaps[0]:.4f}"
         )
-    return Agreement(len(batch), agreements[0], gaps[0], novelty_gaps[0], agreements[1], gaps[1])
+    return Agreement(len(batch), agreements[0], gaps[0], agreements[1], gaps[1])
 
 
 def write(folder: Path, graph: openvino.Model, model: Classifier, facts: dict[str, Any]) -> None:
@@ -136,7 +117,7 @@ def write(folder: Path, graph: openvino.Model, model: Classifier, facts: dict[st
         "classes": [{"index": n, "folder": name, "name": display_name(name)} for n, name in enumerate(model.classes)],
         "temperature": model.temperature,
         "threshold": model.limits.probability,
-        "novelty_threshold": model.limits.novelty,
+        "logit_threshold": model.limits.logit,
         **facts,
         "files": files,
     }

@@ -100,7 +100,7 @@ class Extractor:
             batch = views(picture, reading.pixels, preprocess, count, self.seed)
             if not hasattr(local, "request"):
                 local.request = self.compiled.request()
-            (values[position],) = self.compiled.run(local.request, batch)
+            values[position] = self.compiled.run(local.request, batch)
             return _Outcome(reading.sha256, None, reading.notes)
 
         outcomes: list[_Outcome] = []

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -33,7 +32,6 @@ from training.usage import Progress
 # Of the learning rate of a head by itself: what was learnt on a million pictures is to be bent, not rewritten.
 BACKBONE_RATE, HEAD_RATE = 0.01, 0.05
 WARM_UP = 0.1  # of all steps
-MOST_OF_A_CLASS = 50  # training pictures that are looked at once more with the network that was learnt
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The network of the best epoch, on the CPU, and its features of plain views [pictures, 1, features] by split.
-
-    Those of validation are whole, of train there are the first MOST_OF_A_CLASS of each class.
-    """
+    """The network of the best epoch, on the CPU, and its features [pictures, 1, features] of the validation split."""
 
     backbone: nn.Module
     fit: Fit
-    splits: dict[str, Features]
+    valid: Features
 
 
 def finetune(
@@ -83,10 +78,10 @@ def finetune(
         before = Epoch(0, probe.best.train_loss, loss, accuracy)
         best = loop.run(task, recipe.epochs, on_epoch=on_epoch, checkpoints=checkpoints, before=before)
         task.module.load_state_dict(best.weights)
-        learnt = {"train": task.features(first_of_each_class(splits["train"])), "valid": task.features(splits["valid"])}
+        valid = task.features(splits["valid"])
     trunk, head = task.module.cpu().requires_grad_(False)
     assert isinstance(head, nn.Linear)
-    return Tuned(trunk, Fit(head, best.epoch, best.history), learnt)
+    return Tuned(trunk, Fit(head, best.epoch, best.history), valid)
 
 
 class _NetworkTask:
@@ -167,14 +162,6 @@ class _NetworkTask:
         if self._machine.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
-
-
-def first_of_each_class(features: Features) -> Features:
-    """At most MOST_OF_A_CLASS pictures of each class."""
-    of_classes = [np.flatnonzero(features.labels == label)[:MOST_OF_A_CLASS] for label in np.unique(features.labels)]
-    chosen = np.concatenate(of_classes)
-    pictures = tuple(features.pictures[place] for place in chosen)
-    return replace(features, pictures=pictures, values=features.values[chosen], labels=features.labels[chosen])
 
 
 def _parameter_groups(trunk: nn.Module, head: nn.Module, recipe: Recipe) -> list[dict[str, object]]:

@@ -27,7 +27,7 @@ class TrainingRecord(TypedDict):
     provenance: ProvenanceFigures
     temperature: float
     threshold: float
-    novelty_threshold: float
+    logit_threshold: float
     data: DataFigures
     history: Sequence[EpochFigures]
     validation: SplitFigures

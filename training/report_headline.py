@@ -86,7 +86,7 @@ def _cards(report: Report) -> list[tuple[str, str, tuple[Html, ...], str]]:
             "Look unknown",
             f"{split['unknown']:.1%}",
             (),
-            f"of pictures lie further than {limits['novelty_threshold']:.3f} from every class; all of them are of one, "
+            f"of pictures have no logit of {limits['logit_threshold']:.3f} or more; all of them are of a known class, "
             "so none should",
         ),
         (

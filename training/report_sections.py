@@ -191,7 +191,7 @@ def provenance(report: Report) -> Html:
         "Model's version": report["model"]["version"],
         "Temperature": f"{report['model']['temperature']:.4f}",
         "Threshold": f"{report['model']['threshold']:.6f}",
-        "Novelty threshold": f"{report['model']['novelty_threshold']:.6f}",
+        "Logit threshold": f"{report['model']['logit_threshold']:.6f}",
         "Evaluated pictures": tag("code", report["data"]["version"]),
     }
     record = report["training"]

@@ -51,9 +51,9 @@ class SplitFigures(TypedDict):
     top5                share whose class is among the `top_k` likeliest answers; `top_k` is 5, or one less than there
                         are classes where those are no more than five
     log_loss            mean of -ln(probability of the true class)
-    confident           share of the answers that are, by probability and by novelty
+    confident           share of the answers that are, by probability and by logit
     confident_accuracy  accuracy of those; null where there are none
-    unknown             share of the pictures that are taken for none of the classes, by novelty
+    unknown             share of the pictures that are taken for none of the classes, by their largest logit
     confusion           [true class][answered class] in the order of `data.classes`: pictures
     reliability         15 equal bins of probability, the lowest first
     mistakes            of the `wrong` pictures those with the surest answers, the surest first, at most 24
@@ -106,12 +106,11 @@ class EpochFigures(TypedDict):
 
 
 class ExportFigures(TypedDict):
-    """The exported model against torch on some validation pictures; gaps are between probabilities or novelties."""
+    """The exported model against torch on some validation pictures; gaps are between probabilities."""
 
     pictures: int
     label_agreement: float
     probability_gap: float
-    novelty_gap: float
     served_label_agreement: float
     served_probability_gap: float
 

@@ -14,7 +14,7 @@ import openvino
 from serving.manifest import ModelRefused, read_manifest
 from serving.preprocess import Preprocess
 from training.archive import unpack
-from training.calibrate import Labels, Limits, Novelties, Probabilities, softmax
+from training.calibrate import Labels, Limits, Logits, Probabilities, softmax
 from training.data import Picture
 from training.engine import Compiled
 from training.errors import TrainingError
@@ -42,7 +42,7 @@ class _Manifest(TypedDict):
     classes: Sequence[_Class]
     temperature: float
     threshold: float
-    novelty_threshold: float
+    logit_threshold: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Answers:
     """What a model said of the good pictures among those it was shown.
 
     probabilities   calibrated, float64 [pictures, classes]
-    novelty         float64 [pictures]
+    logits          float32 [pictures, classes]
     labels          int64 [pictures]
     bad, notes      the files that could not be used, and what is odd about used ones
     content         file name -> SHA-256 of its bytes, of all files
@@ -58,7 +58,7 @@ class Answers:
 
     pictures: tuple[Picture, ...]
     probabilities: Probabilities
-    novelty: Novelties
+    logits: Logits
     labels: Labels
     bad: tuple[BadFile, ...]
     notes: dict[str, tuple[str, ...]]
@@ -85,7 +85,7 @@ class Shipped:
             "classes": [one["folder"] for one in manifest["classes"]],
             "temperature": manifest["temperature"],
             "threshold": manifest["threshold"],
-            "novelty_threshold": manifest["novelty_threshold"],
+            "logit_threshold": manifest["logit_threshold"],
         }
         self.preprocess = Preprocess.load(folder / "preprocess.json")
         self._threads = threads
@@ -114,7 +114,7 @@ class Shipped:
     @property
     def limits(self) -> Limits:
         """What makes its answers confident."""
-        return Limits(self.figures["threshold"], self.figures["novelty_threshold"])
+        return Limits(self.figures["threshold"], self.figures["logit_threshold"])
 
     def answers(self, pictures: Sequence[Picture], log: Log) -> Answers:
         """Shows every picture to the model, one at a time as serving does; labels go with the pictures."""
@@ -127,18 +127,18 @@ class Shipped:
             if not hasattr(local, "request"):
                 local.request = self._compiled.request()
             pixels = self.preprocess.to_input(reading.pixels)
-            return _without_pixels(reading), self._compiled.run(local.request, pixels[None])
+            return _without_pixels(reading), self._compiled.run(local.request, pixels[None])[0]
 
         with ThreadPoolExecutor(self._threads, thread_name_prefix="answers") as pool:
             found = list(pool.map(one, pictures))
         log(f"answers: {self.figures['version']} was shown {len(pictures)} files")
         told = [(picture, *outcome) for picture, outcome in zip(pictures, found, strict=True)]
         good = [(picture, found) for picture, _, found in told if found is not None]
-        logits = np.array([found[0] for _, found in good], dtype=np.float32).reshape(-1, len(self.classes))
+        logits = np.array([found for _, found in good], dtype=np.float32).reshape(-1, len(self.classes))
         return Answers(
             pictures=tuple(picture for picture, _ in good),
             probabilities=softmax(logits, self.figures["temperature"]) if good else logits.astype(np.float64),
-            novelty=np.array([found[1] for _, found in good], dtype=np.float64).reshape(-1),
+            logits=logits,
             labels=np.array([picture.label for picture, _ in good], dtype=np.int64),
             bad=tuple(BadFile(picture.name, r.kind, r.reason) for picture, r, found in told if found is None),
             notes={picture.name: reading.notes for picture, reading, _ in told if reading.notes},
@@ -171,9 +171,8 @@ def _compiled(folder: Path, size: int, classes: int, threads: int) -> Compiled:
         inputs, outputs = graph.inputs, graph.outputs
         if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
             raise ValueError("model.xml: the model must have one input, of type uint8")
-        shapes = [tuple(output.shape) for output in outputs]
-        if shapes != [(1, classes), (1,)]:
-            raise ValueError(f"model.xml gives {shapes}: logits and novelty are wanted, for {classes} classes")
+        if [tuple(output.shape) for output in outputs] != [(1, classes)]:
+            raise ValueError(f"model.xml: it must give logits, and nothing else, for {classes} classes")
         return Compiled(graph, threads)
     except RuntimeError as error:
         raise ValueError(f"model.xml: OpenVINO cannot load it: {str(error).strip().splitlines()[-1]}") from error

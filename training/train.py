@@ -39,7 +39,6 @@ from training.head import Fit
 from training.host import Host
 from training.loop import Epoch
 from training.metrics import format_metric
-from training.novelty import fit_novelty, novelty_of
 from training.parameters import Parameters, Recipe, parse
 from training.program import quiet_torch, run_program, say, say_epoch
 from training.provenance import code_version, provenance
@@ -60,11 +59,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training came to: the network, how it went, and the features that this network gives, by split."""
+    """What training came to: the network, how it went, and the features that this network gives for valid/."""
 
     backbone: backbones.Backbone
     fit: Fit
-    splits: dict[str, Features]
+    valid: Features
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -120,7 +119,7 @@ def train_head(job: Job, extracted: Extracted, backbone: backbones.Backbone, ver
             checkpoints=checkpoints(job, "head", job.parameters, version),
         )
         job.group.require_same(weights_sha256(fit.head), "the trained weights")
-    return Trained(backbone, fit, extracted.splits)
+    return Trained(backbone, fit, extracted.splits["valid"])
 
 
 def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, version: str) -> Trained:
@@ -139,7 +138,7 @@ def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, 
         tuned = finetune(splits, backbone, probe, job.parameters, machine, on_epoch=teller(job), checkpoints=stage)
         job.group.require_same(weights_sha256(tuned.backbone), "the trained weights of the backbone")
         job.group.require_same(weights_sha256(tuned.fit.head), "the trained weights of the head")
-    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.splits)
+    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.valid)
 
 
 def checkpoints(job: Job, stage: str, parameters: Parameters, version: str) -> Checkpoints | None:
@@ -168,18 +167,15 @@ def teller(job: Job) -> Callable[[Epoch], None]:
 
 def finish(job: Job, trained: Trained, accounts: Accounts) -> None:
     """Calibrates and measures on validation, exports and checks, writes the model directory."""
-    valid, best = trained.splits["valid"], trained.fit.best
+    valid, best = trained.valid, trained.fit.best
     logits = head.logits(trained.fit.head, valid).numpy()
     temperature = fit_temperature(logits, valid.labels)
     probabilities = softmax(logits, temperature)
-    with job.timings.stage("novelty"):
-        novelty = fit_novelty(trained.splits["train"])
-        found = novelty_of(novelty, valid)
-    limits = limits_for(probabilities, found, job.parameters.unknown_keep)
-    validation = evaluate(probabilities, found, valid.labels, limits)
+    limits = limits_for(probabilities, logits, job.parameters.unknown_keep)
+    validation = evaluate(probabilities, logits, valid.labels, limits)
     metrics = figures(best, validation)
     finetuned = job.parameters.method == "finetune"
-    model = Classifier(trained.backbone, trained.fit.head, novelty, accounts.classes, temperature, limits, finetuned)
+    model = Classifier(trained.backbone, trained.fit.head, accounts.classes, temperature, limits, finetuned)
     shipped = metrics | {"epoch": best.number}
     origin = provenance(job.parameters, accounts.version, job.host.code, trained.backbone)
     with job.timings.stage("export"):
@@ -197,7 +193,7 @@ def finish(job: Job, trained: Trained, accounts: Accounts) -> None:
         "provenance": origin,
         "temperature": temperature,
         "threshold": limits.probability,
-        "novelty_threshold": limits.novelty,
+        "logit_threshold": limits.logit,
         "data": cast(DataFigures, asdict(accounts)),
         "history": [cast(EpochFigures, asdict(epoch)) for epoch in trained.fit.history],
         "validation": validation.document(accounts.classes, valid.names),

@@ -42,9 +42,9 @@ class Eager(Compiled):
         return infer
 
     @staticmethod
-    def run(request: Any, batch: Batch) -> tuple[Floats, ...]:
+    def run(request: Any, batch: Batch) -> Floats:
         """float32 [n, width] for uint8 [n, size, size, 3]."""
-        return (np.array(request(batch)),)
+        return np.array(request(batch))
 
 
 def resnet50(scratch: Path) -> Backbone:

@@ -68,8 +68,7 @@ def drawn_split(classes: Sequence[str], each: int, certainty: float = 3.0, prefi
     logits = draw.normal(0, 1, (len(labels), len(classes))).astype(np.float32)
     logits[np.arange(len(labels)), labels] += certainty
     files = [f"{prefix}/{classes[label]}/{n}.jpg" for n, label in enumerate(labels.tolist())]
-    novelty = np.linspace(0, 1, len(labels))
-    return evaluate(softmax(logits), novelty, labels, Limits(0.5, 0.95)).document(classes, files)
+    return evaluate(softmax(logits), logits, labels, Limits(0.5, 1.5)).document(classes, files)
 
 
 def drawn_report(
@@ -92,7 +91,7 @@ def drawn_report(
             "classes": classes,
             "temperature": 1.0,
             "threshold": 0.5,
-            "novelty_threshold": 0.95,
+            "logit_threshold": 1.5,
         },
         "data": {
             "version": "e" * 64,
@@ -132,7 +131,7 @@ def drawn_record(classes: Sequence[str], *, epochs: int = 5, bad: Sequence[BadFi
         },
         "temperature": 1.0,
         "threshold": 0.5,
-        "novelty_threshold": 0.95,
+        "logit_threshold": 1.5,
         "data": {
             "version": "d" * 64,
             "classes": classes,
@@ -148,7 +147,6 @@ def drawn_record(classes: Sequence[str], *, epochs: int = 5, bad: Sequence[BadFi
             "pictures": 32,
             "label_agreement": 1.0,
             "probability_gap": 1e-6,
-            "novelty_gap": 1e-6,
             "served_label_agreement": 1.0,
             "served_probability_gap": 0.01,
         },

@@ -59,15 +59,15 @@ class TestAnswers:
         assert reply.json["confident"] is False
 
     def test_far_from_every_class_it_says_that_it_is_not_confident(self, tmp_path: Path) -> None:
-        # given a model that takes any probability, but no picture further than this from every colour
-        folder = write_model_directory(tmp_path / "model", threshold=0.0, novelty_threshold=0.2)
+        # given a model that takes any probability, but no largest logit lower than this
+        folder = write_model_directory(tmp_path / "model", threshold=0.0, logit_threshold=-2.0)
         model = Model(read_manifest(folder), threads=1)
 
         outcomes = [
             model.run(encode(Image.new("RGB", (40, 40), rgb), "PNG")) for rgb in ((255, 40, 0), (128, 128, 128))
         ]
 
-        assert [outcome.novelty for outcome in outcomes] == pytest.approx([0.0246, 0.75], abs=0.01)
+        assert [outcome.logits.max() for outcome in outcomes] == pytest.approx([-0.2, -6.0], abs=0.1)
         assert [json.loads(model.answer(outcome, 1, False))["confident"] for outcome in outcomes] == [True, False]
 
     @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class TestRefusesToStart:
 
     def test_with_a_format_it_does_not_know(self, model: Path) -> None:
         change(model / "model.json", format=1)
-        self.assert_refused(model, "format 1 is not 2")
+        self.assert_refused(model, "format 1 is not 3")
 
     def test_with_files_elsewhere(self, model: Path) -> None:
         files = json.loads((model / "model.json").read_text())["files"]
@@ -82,9 +82,8 @@ class TestRefusesToStart:
             ({"classes": [{"name": "Dog"}]}, "index"),
             ({"temperature": 0}, "temperature"),
             ({"threshold": "high"}, "threshold"),
-            ({"novelty_threshold": None}, "novelty_threshold is not a number"),
-            ({"novelty_threshold": float("nan")}, "novelty_threshold is not a number"),
-            ({"novelty_threshold": 3}, "novelty_threshold 3 is not between 0.0 and 2.0"),
+            ({"logit_threshold": None}, "logit_threshold is not a number"),
+            ({"logit_threshold": float("nan")}, "logit_threshold is not a number"),
             ({"version": ""}, "version"),
             ({"files": {}}, "not listed"),
         ],
@@ -98,15 +97,17 @@ class TestRefusesToStart:
         write_model_json(model)
         self.assert_refused(model, "model.xml: OpenVINO cannot load it")
 
-    def test_with_a_graph_that_gives_no_novelty(self, model: Path, tmp_path: Path) -> None:
+    def test_with_a_graph_that_gives_more_than_logits(self, model: Path, tmp_path: Path) -> None:
         graph = openvino.Core().read_model(model / "model.xml")
-        logits = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "logits alone")
+        twice = openvino.Model([*graph.get_results(), *graph.clone().get_results()], graph.get_parameters(), "twice")
         other = tmp_path / "other"
         other.mkdir()
-        openvino.save_model(logits, other / "model.xml", compress_to_fp16=False)
+        openvino.save_model(twice, other / "model.xml", compress_to_fp16=False)
         shutil.copy(model / "preprocess.json", other)
         write_model_json(other)
-        self.assert_refused(other, "model.xml gives [(1, 8)]: logits and novelty are wanted, model.json has 8 classes")
+        self.assert_refused(
+            other, "model.xml gives [(1, 8), (1, 8)]: logits alone are wanted, model.json has 8 classes"
+        )
 
     def test_with_settings_that_make_no_sense(self, model: Path) -> None:
         assert "SERVING_THREADS" in start(model, SERVING_THREADS="many").stderr

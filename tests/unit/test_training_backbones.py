@@ -36,7 +36,7 @@ def test_packaged_weights_load_without_a_download_and_openvino_agrees_with_torch
     batch = random_batch(size)
 
     compiled = Compiled(to_graph(backbone.module, backbone.preprocess, "features"), threads=1)
-    (found,) = compiled.run(compiled.request(), batch)
+    found = compiled.run(compiled.request(), batch)
 
     with torch.no_grad():
         expected = backbone.module(normalised(batch, backbone.preprocess)).numpy()

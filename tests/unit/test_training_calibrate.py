@@ -34,24 +34,27 @@ def test_a_few_pictures_that_are_all_right_do_not_make_certainty() -> None:
 
 @pytest.mark.parametrize(("keep", "kept"), [(1.0, 10), (0.95, 10), (0.8, 8), (0.01, 1)])
 def test_the_limits_keep_the_share_asked_for(keep: float, kept: int) -> None:
-    # given pictures of which the unsure ones are also the odd ones
+    # given pictures of which the unsure ones are also those with the lowest logits
     tops = np.linspace(0.55, 0.95, 10)
-    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), 3 - tops
+    probabilities, logits = (
+        np.stack([tops, 1 - tops], axis=1),
+        np.stack([tops - 3, -tops - 3], axis=1).astype(np.float32),
+    )
 
-    limits = limits_for(probabilities, novelty, keep)
+    limits = limits_for(probabilities, logits, keep)
 
-    assert int(limits.confident(probabilities, novelty).sum()) == kept
+    assert int(limits.confident(probabilities, logits).sum()) == kept
 
 
 def test_the_share_is_kept_by_both_limits_together_and_each_turns_away_half_of_the_rest() -> None:
-    # given 100 pictures of which the unsure ones are not the odd ones
+    # given 100 pictures of which the unsure ones are not those with the lowest logits
     tops = np.linspace(0.55, 0.95, 100)
-    probabilities, novelty = np.stack([tops, 1 - tops], axis=1), np.linspace(0.0, 1.0, 100)
+    probabilities, logits = np.stack([tops, 1 - tops], axis=1), np.linspace([1, 0], [0, -1], 100, dtype=np.float32)
 
-    limits = limits_for(probabilities, novelty, 0.9)
+    limits = limits_for(probabilities, logits, 0.9)
 
-    assert int(limits.confident(probabilities, novelty).sum()) == 90
-    assert int((tops < limits.probability).sum()) == int((~limits.known(novelty)).sum()) == 5
+    assert int(limits.confident(probabilities, logits).sum()) == 90
+    assert int((tops < limits.probability).sum()) == int((~limits.known(logits)).sum()) == 5
 
 
 def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy() -> None:
@@ -65,8 +68,10 @@ def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy()
 def test_an_evaluation_counts_what_was_found_for_what() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.2, 0.1, 0.7]])
 
-    # given a sure answer, an unsure one, and a sure one on a picture that lies far off
-    found = evaluate(probabilities, np.array([0.1, 0.2, 3.0]), np.array([0, 0, 2]), Limits(0.6, 1.0))
+    logits = np.array([[2.0, 0.7, 0.0], [2.0, 2.2, 0.6], [-1.3, -2.0, 0.0]], dtype=np.float32)
+
+    # given a sure answer, an unsure one, and a sure one on a picture without a high logit
+    found = evaluate(probabilities, logits, np.array([0, 0, 2]), Limits(0.6, 1.0))
 
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.confident == found.unknown == pytest.approx(1 / 3)

@@ -21,7 +21,6 @@ from torch import nn
 from serving.manifest import read_manifest
 from serving.model import Model
 from serving.preprocess import Preprocess
-from tests.unit.features_world import features
 from tests.unit.training_world import ROOT, arguments, draw_data, environment, run_job
 from training import backbones, data
 from training.backbones import Backbone
@@ -29,7 +28,7 @@ from training.checkpoint import Checkpoints
 from training.distributed import Group, joined
 from training.errors import TrainingError
 from training.extracted import Extracted, extract
-from training.finetune import MOST_OF_A_CLASS, Machine, Tuned, finetune, first_of_each_class
+from training.finetune import Machine, Tuned, finetune
 from training.head import Fit, fit
 from training.host import Host
 from training.loop import Epoch
@@ -108,7 +107,7 @@ def test_every_epoch_is_measured_and_the_head_it_began_with_is_epoch_0(world: Wo
     # torch sees in the pictures what OpenVINO saw in them
     assert told[0].validation_loss == pytest.approx(world[2].best.validation_loss, abs=1e-4)
     assert found.fit.history == tuple(told)
-    assert found.splits["valid"].values.shape == (9, 1, 256)
+    assert found.valid.values.shape == (9, 1, 256)
 
 
 def test_the_backbone_learns_but_its_statistics_and_the_one_it_was_copied_from_stay(
@@ -153,16 +152,7 @@ def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert same(resumed.backbone, whole.backbone)
     assert same(resumed.fit.head, whole.fit.head)
     assert resumed.fit.history == whole.fit.history
-    assert all(np.array_equal(found.values, whole.splits[split].values) for split, found in resumed.splits.items())
-
-
-def test_no_more_of_a_class_than_the_bound_is_looked_at_again() -> None:
-    many = features(1, MOST_OF_A_CLASS + 3)
-
-    few = first_of_each_class(many)
-
-    assert np.bincount(few.labels).tolist() == [MOST_OF_A_CLASS] * 3
-    assert [picture.label for picture in few.pictures] == few.labels.tolist()
+    assert np.array_equal(resumed.valid.values, whole.valid.values)
 
 
 def test_a_picture_that_is_gone_ends_the_job_with_its_name(world: World) -> None:

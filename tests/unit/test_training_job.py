@@ -21,7 +21,6 @@ from tests.unit.training_world import CLASSES, Job, draw_data, run_job, shape
 from training import backbones
 from training.data.check import data_version
 from training.engine import normalised
-from training.novelty import Novelty
 
 LINE = re.compile(r"metric ([a-z_:]+)=([0-9.eE+-]+) epoch=(\d+)")
 
@@ -69,14 +68,13 @@ def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
         with torch.no_grad():
             features = backbone.module(normalised(picture, backbone.preprocess))
         expected = (features @ weights["head.weight"].T + weights["head.bias"])[0].numpy()
-        novelty = Novelty(weights["novelty.directions"])
 
         found = served.run(path.read_bytes())
 
         gap = np.abs(softmax(found.logits, temperature) - softmax(expected, temperature)).max()
         assert gap < 1e-3
         assert found.logits.argmax() == expected.argmax()
-        assert found.novelty == pytest.approx(float(novelty(features)), abs=1e-3)
+        assert found.logits.max() == pytest.approx(expected.max(), abs=1e-3)
 
 
 def test_the_manifest_says_where_the_model_came_from(job: Job, data: Path) -> None:
@@ -97,7 +95,7 @@ def test_the_record_accounts_for_everything(job: Job) -> None:
     assert np.array(record["validation"]["confusion"]).sum() == 9
     assert set(record["validation"]["per_class"]) == set(CLASSES)
     assert record["export"]["label_agreement"] == 1.0
-    assert set(record["timings_seconds"]) == {"data", "backbone", "features", "head", "novelty", "export"}
+    assert set(record["timings_seconds"]) == {"data", "backbone", "features", "head", "export"}
     assert record["metrics"] == job.manifest["metrics"]
     assert not (job.folder / "output").exists()
 
@@ -131,7 +129,7 @@ def test_the_test_split_is_never_opened(monkeypatch: pytest.MonkeyPatch, job: Jo
     # and, this being a second run with the same seed: the same weights, bit for bit
     for name in ("weights.safetensors", "model.bin"):
         assert other.manifest["files"][name] == job.manifest["files"][name]
-    for name in ("temperature", "threshold", "novelty_threshold"):
+    for name in ("temperature", "threshold", "logit_threshold"):
         assert other.manifest[name] == job.manifest[name]
 
 
