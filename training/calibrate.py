@@ -51,26 +51,43 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Probabilities:
 def fit_temperature(logits: Logits, labels: Labels) -> float:
     """The temperature with the least cross-entropy on these pictures.
 
-    As in Platt's scaling, the targets are not quite 0 and 1 but what so many pictures can vouch for: n pictures that
-    are all right do not make the n+1st a certainty, and without this the temperature would fall to its lower end.
+    As in Platt's scaling, a label counts as not quite certain, but as what so many pictures can vouch for: n pictures
+    that are all right do not make the n+1st a certainty, and without this the temperature would fall to its lower end.
+    The doubt is that of Jeffreys' prior, half a picture, and falls to the likeliest of the other classes: a whole
+    picture, shared out among all the others, left the answers too unsure (benchmarks/head_choices.py).
     """
-    count, classes = logits.shape
-    doubt = 1.0 / (count + 2)
+    count = len(labels)
+    doubt = 0.5 / (count + 1)
     wide = logits.astype(np.float64)
-    rows = np.arange(count)
-    target = np.full((count, classes), doubt / (classes - 1))
-    target[rows, labels] = 1.0 - doubt
-    wanted = (target * wide).sum(axis=1)
-
-    def slope(sharpness: float) -> float:
-        """Derivative of the mean cross-entropy by 1/temperature; it never falls."""
-        return float(((softmax(logits, 1.0 / sharpness) * wide).sum(axis=1) - wanted).mean())
-
-    low, high = math.log(1.0 / TEMPERATURES[1]), math.log(1.0 / TEMPERATURES[0])
+    others = wide.copy()
+    others[np.arange(count), labels] = -np.inf
+    wanted = (1.0 - doubt) * wide[np.arange(count), labels] + doubt * others.max(axis=1)
+    # Newton's method for the sharpness, 1/temperature, in which the cross-entropy is convex; halving where it leads out
+    low, high = 1.0 / TEMPERATURES[1], 1.0 / TEMPERATURES[0]
+    sharpness = 1.0
     for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
-    return math.exp(-(low + high) / 2)
+        probabilities = softmax(wide, 1.0 / sharpness)
+        mean = (probabilities * wide).sum(axis=1)
+        slope = float((mean - wanted).mean())
+        curvature = float(((probabilities * wide**2).sum(axis=1) - mean**2).mean())
+        low, high = (low, sharpness) if slope > 0 else (sharpness, high)
+        before, sharpness = sharpness, sharpness - slope / max(curvature, 1e-12)
+        if not low < sharpness < high:
+            sharpness = math.sqrt(low * high)
+        if abs(sharpness - before) <= 1e-9 * before:
+            break
+    return 1.0 / sharpness
+
+
+def calibrated_loss(logits: Logits, labels: Labels) -> float:
+    """Mean cross-entropy per picture at the temperature that `fit_temperature` finds: how good what ships would be.
+
+    So a head is judged by what it can tell apart, not by how sure of itself it has been taught to be.
+    """
+    if not np.isfinite(logits).all():
+        return math.nan
+    probabilities = softmax(logits, fit_temperature(logits, labels))
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-300)).mean())
 
 
 def limits_for(probabilities: Probabilities, logits: Logits, keep: float) -> Limits:

@@ -22,7 +22,7 @@ from training.data import Picture
 from training.distributed import Group
 from training.engine import Batch, Floats, normalised
 from training.features import Features
-from training.head import Fit, class_weights, warmed_cosine
+from training.head import Fit, class_weights, judged, warmed_cosine
 from training.loop import Epoch
 from training.parameters import Recipe
 from training.pictures import Pixels, augmented
@@ -138,8 +138,7 @@ class _NetworkTask:
         with torch.no_grad():
             seen = torch.from_numpy(self._plain(self._valid.pictures)).to(self._machine.device)
             found = self.module[1](seen).cpu()
-        right = (found.argmax(dim=1) == labels).double().mean().item()
-        return right, functional.cross_entropy(found, labels).item()
+        return judged(found, labels)
 
     def features(self, before: Features) -> Features:
         """The network's own features of the plain views, the same on every rank."""

@@ -13,6 +13,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from training import loop
+from training.calibrate import calibrated_loss
 from training.checkpoint import Checkpoints
 from training.distributed import Group
 from training.features import Features
@@ -84,6 +85,16 @@ def class_weights(labels: torch.Tensor, classes: int, balance: float) -> torch.T
     return (weights * (len(labels) / (weights * count).sum())).float()
 
 
+def targets(labels: torch.Tensor, classes: int, recipe: Recipe) -> torch.Tensor:
+    """float32 [classes, classes]: by label, what each class's log-probability counts: smoothed, weighted, in one.
+
+    The cross-entropy is linear in it, so blended views have the blend of their targets.
+    """
+    smoothed = torch.eye(classes).lerp(torch.full((classes, classes), 1 / classes), recipe.label_smoothing)
+    weights = class_weights(labels, classes, recipe.class_balance)
+    return smoothed if weights is None else smoothed * weights
+
+
 class _Blends:
     """For each batch of an epoch, whom each view is blended with and the share it keeps: the same on every rank."""
 
@@ -108,9 +119,10 @@ class _HeadTask:
         self._held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
         self._recipe, self.group, self.size = recipe, group, len(self._labels)
         self.module = HiddenHead(start, recipe.hidden, recipe.seed) if recipe.hidden else copy.deepcopy(start)
-        self._weights = class_weights(torch.from_numpy(train.labels), start.out_features, recipe.class_balance)
+        self._targets = targets(torch.from_numpy(train.labels), start.out_features, recipe)
         self._wrapped = group.averaging(self.module)
-        self.optimizer = AdamW(self.module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+        self.optimizer = AdamW(self.module.parameters(), **rates, fused=True)
         steps = math.ceil(len(self._labels) / recipe.batch_size) * recipe.epochs
         self.schedule = LambdaLR(self.optimizer, lambda step: warmed_cosine(step, steps, WARM_UP))
         self.order = torch.Generator().manual_seed(recipe.seed)
@@ -125,23 +137,26 @@ class _HeadTask:
 
     def _loss(self, own: torch.Tensor, other: torch.Tensor, kept: float) -> torch.Tensor:
         """The sum over the views `own`, of which a share is `kept` and the rest is that of `other`."""
-        blended = kept < 1
-        inputs = torch.lerp(self._inputs[other], self._inputs[own], kept) if blended else self._inputs[own]
-        logits = self._wrapped(inputs)
-        loss = self._cross_entropy(logits, self._labels[own])
-        return kept * loss + (1 - kept) * self._cross_entropy(logits, self._labels[other]) if blended else loss
+        inputs, targets = self._batch(own)
+        if kept < 1:
+            inputs, targets = (
+                torch.lerp(*pair, kept) for pair in zip(self._batch(other), (inputs, targets), strict=True)
+            )
+        return -(targets * functional.log_softmax(self._wrapped(inputs), dim=1)).sum()
 
-    def _cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        smoothing = self._recipe.label_smoothing
-        return functional.cross_entropy(logits, labels, self._weights, label_smoothing=smoothing, reduction="sum")
+    def _batch(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [n, features] of these views and the targets [n, classes] of their labels."""
+        return self._inputs.index_select(0, views), self._targets[self._labels[views]]
 
     def measure(self) -> tuple[float, float]:
-        """Accuracy and mean cross-entropy per picture, without label smoothing."""
-        inputs, labels = self._held_out
         with torch.no_grad():
-            found = self.module(inputs)
-            right = (found.argmax(dim=1) == labels).double().mean().item()
-            return right, functional.cross_entropy(found, labels).item()
+            return judged(self.module(self._held_out[0]), self._held_out[1])
+
+
+def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """Accuracy and calibrated mean cross-entropy per picture of logits [pictures, classes]."""
+    right = (logits.argmax(dim=1) == labels).double().mean().item()
+    return right, calibrated_loss(logits.numpy(), labels.numpy())
 
 
 def starting_head(train: Features, classes: int, classifier: nn.Linear | None) -> nn.Linear:

@@ -23,7 +23,10 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of one epoch. Losses are means per picture (per view, in training), whatever the batch size."""
+    """Figures of one epoch. Losses are means per picture (per view, in training), whatever the batch size.
+
+    validation_loss   at the temperature that is best for it: see `training.calibrate.calibrated_loss`
+    """
 
     number: int
     train_loss: float
@@ -31,10 +34,8 @@ class Epoch:
     validation_accuracy: float
 
     def better_than(self, other: "Epoch | None") -> bool:
-        """By validation accuracy, then by validation loss; the earlier one where both are equal."""
-        if other is None:
-            return True
-        return (self.validation_accuracy, -self.validation_loss) > (other.validation_accuracy, -other.validation_loss)
+        """By validation loss, which sees more than the share of right answers; the earlier one where both are equal."""
+        return other is None or self.validation_loss < other.validation_loss
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Task(Protocol):
         ...
 
     def measure(self) -> tuple[float, float]:
-        """Accuracy and mean loss on validation, the same on every rank."""
+        """Accuracy and calibrated mean loss on validation, the same on every rank."""
         ...
 
 

@@ -81,12 +81,15 @@ class Parameters(Extraction, Recipe):
 class Search(Recipe):
     """Hyperparameters of a search for hyperparameters: those of `Recipe`, which hold where no range is given.
 
-    trials      how many are run, one after the other
+    trials      how many are run
+    parallel    how many of them at a time, each in a process of its own, 8 at most; 0: one for each core. The search
+                comes to the same with any number
     objective   what is to be low (validation:loss) or high (validation:accuracy)
     ranges      what is searched, as JSON: see `training.ranges`
     """
 
     trials: int = 12
+    parallel: int = 0
     objective: str = "validation:loss"
     ranges: str = ""
 
@@ -108,6 +111,7 @@ _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "max_bad_share": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "unknown_keep": ("above 0, at most 1", lambda value: 0 < value <= 1),
     "trials": ("from 1 to 1000", lambda value: 1 <= value <= 1000),
+    "parallel": ("from 0 to 100", lambda value: 0 <= value <= 100),
 }
 _CHOICES = {"backbone": BACKBONES, "method": METHODS, "objective": OBJECTIVES}
 

@@ -1,29 +1,32 @@
-"""A search for hyperparameters: many heads on the same features, those that fall behind given up early."""
+"""A search for hyperparameters: many heads on the same features, those that fall behind given up early.
 
-import time
+What a trial tries, and what it is compared with to be given up, depends on the results of all trials before it but the
+last AHEAD - 1, in the order of their numbers; never on which ended first. So a search comes to the same for any number
+of processes, and one that was interrupted goes on to what it would have come to.
+"""
+
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from typing import TypedDict
 
+import numpy as np
 import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from training import head
-from training.distributed import Group
+from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.extracted import Extracted
-from training.loop import Epoch
-from training.parameters import Recipe, Search
+from training.parameters import Search
 from training.program import say
 from training.ranges import held_by
+from training.trials import Pending, Result, Setting, new_study, workers
 
 STATUSES = {TrialState.COMPLETE: "Completed", TrialState.PRUNED: "Stopped", TrialState.FAIL: "Failed"}
-_GOALS = {"validation:loss": "Minimize", "validation:accuracy": "Maximize"}
-# Trials are compared after each tenth of their own epochs: so those with few and those with many are at the same point
-# of their learning rate's way. The first tenths are the warm-up, where all look alike.
-TENTHS, WARM_UP_TENTHS, UNPRUNED_TRIALS = 10, 3, 4
+GOALS = {"minimize": "Minimize", "maximize": "Maximize"}
+AHEAD = 8  # trials under way at most
 
 
 class TrialFigures(TypedDict):
@@ -54,86 +57,90 @@ class SearchFigures(TypedDict):
     best: BestFigures
 
 
-def objective_of(epoch: Epoch, objective: str) -> float:
-    """What is to be low or high, per picture of validation: the batch size has no part in it."""
-    return epoch.validation_loss if objective == "validation:loss" else epoch.validation_accuracy
-
-
 def search(
     extracted: Extracted,
     parameters: Search,
     distributions: dict[str, BaseDistribution],
     on_trial: Callable[[TrialFigures], None],
+    *,
+    processes: int = 1,
+    checkpoints: Checkpoints | None = None,
 ) -> SearchFigures:
-    """Runs the trials one after the other; the first has the values of `parameters`, as far as the ranges hold them.
+    """Runs the trials, `processes` at a time; the first has the values of `parameters`, as far as the ranges hold them.
 
+    `on_trial` is told of them by number. With checkpoints the search goes on after the last trial that was told.
     Raises TrainingError when not one of them comes to its end.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by `on_trial`
-    study = optuna.create_study(
-        direction="minimize" if _GOALS[parameters.objective] == "Minimize" else "maximize",
-        sampler=optuna.samplers.TPESampler(seed=parameters.seed, n_startup_trials=max(4, parameters.trials // 4)),
-        pruner=optuna.pruners.MedianPruner(UNPRUNED_TRIALS, WARM_UP_TENTHS),
-    )
+    study = new_study(parameters.objective)
     study.enqueue_trial(held_by(distributions, parameters))
-    for _ in range(parameters.trials):
-        on_trial(_run(study, study.ask(distributions), extracted, parameters))
-    trials = [_figures(trial) for trial in study.get_trials(deepcopy=False)]
+    results = _Results(study, on_trial, checkpoints)
+    waiting: deque[tuple[Trial, Pending]] = deque()
+    with workers(Setting(extracted, parameters, distributions), min(processes, AHEAD, parameters.trials)) as begin:
+        for number in range(parameters.trials):
+            if len(waiting) == AHEAD:
+                results.tell(*waiting.popleft())
+            study.sampler = _sampler(parameters, number)
+            told = study.get_trials(deepcopy=False, states=tuple(STATUSES))
+            trial = study.ask(distributions)
+            waiting.append((trial, results.kept(number) or begin(trial.params, told)))
+        for trial, pending in waiting:
+            results.tell(trial, pending)
+    return _figures(study, parameters)
+
+
+class _Results:
+    """Tells the study what came of its trials, and keeps it for a search that is interrupted."""
+
+    def __init__(self, study: Study, on_trial: Callable[[TrialFigures], None], checkpoints: Checkpoints | None) -> None:
+        self._study, self._on_trial, self._checkpoints = study, on_trial, checkpoints
+        saved = checkpoints.load() if checkpoints else None
+        self._kept = [Result(**one) for one in saved["results"]] if saved else []
+        self._told: list[Result] = []
+        if saved and checkpoints:
+            checkpoints.say(f"{checkpoints.stage} goes on after {len(self._kept)} trials")
+
+    def kept(self, number: int) -> Pending | None:
+        """The result of an earlier run of this search; None when it did not come so far."""
+        return (lambda: self._kept[number]) if number < len(self._kept) else None
+
+    def tell(self, trial: Trial, pending: Pending) -> None:
+        """Waits for the result."""
+        result = pending()
+        for tenth, value in result.reports.items():
+            trial.report(value, tenth)
+        if result.problem:
+            say(f"trial: {result.problem}")
+        trial.set_user_attr("seconds", result.seconds)
+        frozen = self._study.tell(trial, result.value, TrialState[result.state])
+        self._told.append(result)
+        if self._checkpoints and len(self._told) > len(self._kept):
+            self._checkpoints.save({"results": [asdict(one) for one in self._told]})
+        self._on_trial(_trial_figures(frozen))
+
+
+def _sampler(parameters: Search, number: int) -> optuna.samplers.BaseSampler:
+    """Chooses the values of one trial. A generator for each: then the search can begin at any of them."""
+    (seed,) = np.random.SeedSequence([parameters.seed, number]).generate_state(1)
+    return optuna.samplers.TPESampler(seed=int(seed), n_startup_trials=max(4, parameters.trials // 4))
+
+
+def _figures(study: Study, parameters: Search) -> SearchFigures:
+    trials = [_trial_figures(trial) for trial in study.get_trials(deepcopy=False)]
     if not any(trial["status"] == "Completed" for trial in trials):
         raise TrainingError(f"none of the {len(trials)} trials came to its end; the log says why: use other ranges")
-    best = _figures(study.best_trial)
+    best = _trial_figures(study.best_trial)
     assert best["objective"] is not None
     return {
         "strategy": "embedded",
         "objective": parameters.objective,
-        "goal": _GOALS[parameters.objective],
+        "goal": GOALS[study.direction.name.lower()],
         "trials": trials,
         "best": {"name": best["name"], "values": best["values"], "objective": best["objective"]},
     }
 
 
-def _run(study: Study, trial: Trial, extracted: Extracted, parameters: Search) -> TrialFigures:
-    """One trial to its end: completed, given up because it has fallen behind, or failed."""
-    recipe: Recipe = replace(parameters, **trial.params)
-    began = time.perf_counter()
-    value, state = None, TrialState.COMPLETE
-    try:
-        train, valid = extracted.splits["train"], extracted.splits["valid"]
-        watch = _Watch(trial, parameters.objective, recipe.epochs)
-        fit = head.fit(train, valid, extracted.start, recipe, Group(), on_epoch=watch)
-        value = objective_of(fit.best, parameters.objective)
-    except optuna.TrialPruned:
-        state = TrialState.PRUNED
-    except TrainingError as error:
-        state = TrialState.FAIL
-        say(f"trial: {error}")
-    trial.set_user_attr("seconds", round(time.perf_counter() - began, 2))
-    return _figures(study.tell(trial, value, state))
-
-
-@dataclass
-class _Watch:
-    """Tells Optuna after each tenth of a trial where it stands, and ends it when that is too far behind."""
-
-    trial: Trial
-    objective: str
-    epochs: int
-    kept: Epoch | None = None
-    tenth: int = 0
-
-    def __call__(self, epoch: Epoch) -> None:
-        if self.kept is None or epoch.better_than(self.kept):
-            self.kept = epoch
-        tenth = epoch.number * TENTHS // self.epochs
-        if tenth == self.tenth:
-            return
-        self.tenth = tenth
-        self.trial.report(objective_of(self.kept, self.objective), tenth)
-        if tenth < TENTHS and self.trial.should_prune():
-            raise optuna.TrialPruned
-
-
-def _figures(trial: FrozenTrial) -> TrialFigures:
+def _trial_figures(trial: FrozenTrial) -> TrialFigures:
     return {
         "name": f"trial-{trial.number + 1}",
         "values": {name: str(value) for name, value in trial.params.items()},

@@ -13,7 +13,7 @@ from tests.unit.features_world import CLASSES, TRAIN, VALID, WIDTH
 from training.distributed import Group
 from training.errors import TrainingError
 from training.features import Features
-from training.head import Fit, HiddenHead, class_weights, fit, starting_head
+from training.head import Fit, HiddenHead, class_weights, fit, judged, starting_head
 from training.loop import Epoch
 from training.parameters import Recipe
 
@@ -53,13 +53,20 @@ def test_the_objective_is_measured_on_validation_not_on_training_pictures() -> N
     assert [epoch.train_loss for epoch in right_way.history] == [epoch.train_loss for epoch in wrong_way.history]
 
 
-def test_the_best_epoch_is_kept_by_accuracy_then_loss_then_the_earlier() -> None:
+def test_the_best_epoch_is_kept_by_loss_then_the_earlier() -> None:
     middling = Epoch(2, 1.0, 0.5, 0.9)
 
     assert middling.better_than(None)
-    assert middling.better_than(Epoch(1, 1.0, 0.1, 0.8))
-    assert middling.better_than(Epoch(1, 1.0, 0.6, 0.9))
+    assert middling.better_than(Epoch(1, 1.0, 0.6, 0.95))
     assert not middling.better_than(Epoch(1, 1.0, 0.5, 0.9))
+
+
+def test_a_head_that_tells_as_much_apart_is_as_good_however_sure_of_itself() -> None:
+    logits, labels = torch.randn(60, CLASSES, generator=torch.Generator().manual_seed(1)), torch.arange(60) % CLASSES
+    logits[torch.arange(60), labels] += 1
+
+    assert judged(logits * 5, labels) == pytest.approx(judged(logits, labels))
+    assert judged(logits, labels)[1] < judged(logits + torch.randn(60, CLASSES) * 3, labels)[1]
 
 
 def test_the_weights_are_those_of_the_best_epoch() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import torch
 from tests.unit.features_world import CLASSES, TRAIN, VALID
 from tests.unit.training_world import arguments
 from training import head, trial, tune
+from training.calibrate import calibrated_loss
+from training.checkpoint import Checkpoints
 from training.distributed import Group
 from training.errors import TrainingError
 from training.extracted import Extracted, Origin
@@ -23,7 +27,8 @@ from training.head import Fit, fit, starting_head
 from training.parameters import Recipe, Search
 from training.program import guarded
 from training.ranges import TUNABLE, held_by, read_ranges
-from training.search import SearchFigures, TrialFigures, objective_of, search
+from training.search import SearchFigures, TrialFigures, search
+from training.trials import objective_of
 
 START = starting_head(TRAIN, CLASSES, None)
 DRAWN = Extracted(Origin("drawn", "0" * 64, {}, 2, 1), ("a", "b", "c"), (), {"train": TRAIN, "valid": VALID}, START)
@@ -35,9 +40,9 @@ RANGES = {
 SETTINGS = Search(trials=8, epochs=5, ranges=json.dumps(RANGES))
 
 
-def searched(settings: Search = SETTINGS, told: list[TrialFigures] | None = None) -> SearchFigures:
+def searched(settings: Search = SETTINGS, told: list[TrialFigures] | None = None, processes: int = 1) -> SearchFigures:
     notes: list[TrialFigures] = [] if told is None else told
-    return search(DRAWN, settings, read_ranges(settings.ranges), notes.append)
+    return search(DRAWN, settings, read_ranges(settings.ranges), notes.append, processes=processes)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_the_objective_of_the_same_head_is_the_same_under_every_batch_size(objec
     with torch.no_grad():
         found = start(torch.from_numpy(VALID.values[:, 0]))
     expected = {
-        "validation:loss": torch.nn.functional.cross_entropy(found, torch.from_numpy(VALID.labels)).item(),
+        "validation:loss": calibrated_loss(found.numpy(), VALID.labels),
         "validation:accuracy": float((found.argmax(dim=1).numpy() == VALID.labels).mean()),
     }[objective]
 
@@ -111,14 +116,67 @@ def test_a_search_begins_with_the_given_values_and_ends_no_worse() -> None:
     assert best.validation_loss == found["best"]["objective"]
 
 
-def test_the_same_seed_searches_the_same_and_another_does_not() -> None:
-    def without_seconds(found: SearchFigures) -> list[Any]:
-        return [(one["values"], one["objective"], one["status"]) for one in found["trials"]]
+def without_seconds(found: SearchFigures) -> list[Any]:
+    return [(one["values"], one["objective"], one["status"]) for one in found["trials"]]
 
+
+def test_the_same_seed_searches_the_same_and_another_does_not() -> None:
     one, same, other = (without_seconds(searched(replace(SETTINGS, seed=seed))) for seed in (1, 1, 2))
 
     assert one == same
     assert one != other
+
+
+LONG = replace(SETTINGS, trials=20, epochs=10)  # longer than what may be under way, and some are given up
+
+
+def test_a_search_comes_to_the_same_with_any_number_of_processes() -> None:
+    told: list[TrialFigures] = []
+
+    alone, together = searched(LONG), searched(LONG, told, processes=3)
+
+    assert without_seconds(together) == without_seconds(alone)
+    assert together["best"] == alone["best"]
+    assert together["trials"] == told  # by number, whichever ended first
+    assert "Stopped" in {one["status"] for one in told}
+
+
+def test_a_search_that_was_interrupted_goes_on_and_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Checkpoints(tmp_path, "search", {}, Group(), print)
+    told: list[TrialFigures] = []
+
+    class CutOffError(Exception):
+        pass
+
+    def until_the_tenth(one: TrialFigures) -> None:
+        told.append(one)
+        if len(told) == 10:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        search(DRAWN, LONG, read_ranges(LONG.ranges), until_the_tenth, checkpoints=kept)
+    begun: list[Any] = []
+
+    def counted(*given: Any, **more: Any) -> Fit:
+        begun.append(given)
+        return fit(*given, **more)
+
+    monkeypatch.setattr(head, "fit", counted)
+    found = search(DRAWN, LONG, read_ranges(LONG.ranges), lambda _: None, checkpoints=kept)
+
+    assert "search goes on after 10 trials" in capsys.readouterr().out
+    assert len(begun) == 10
+    assert found["trials"][:10] == told  # seconds and all
+    assert without_seconds(found) == without_seconds(searched(LONG))
+
+
+def test_a_process_of_the_search_that_is_killed_ends_it_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "fit", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+
+    with pytest.raises(TrainingError, match="was killed, perhaps for want of memory: use a smaller parallel"):
+        searched(processes=2)
 
 
 def test_trials_that_fall_behind_are_given_up_with_what_they_had() -> None:
