@@ -29,7 +29,7 @@ RANGES = {  # the pipeline's own
     "learning_rate": {"minimum": 1e-4, "maximum": 1e-2, "scale": "log"},
     "weight_decay": {"minimum": 1e-4, "maximum": 1e-1, "scale": "log"},
     "label_smoothing": {"minimum": 0.0, "maximum": 0.2},
-    "batch_size": {"values": [16, 32, 64]},
+    "batch_size": {"values": [32, 64, 128]},
 }
 
 

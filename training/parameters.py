@@ -82,8 +82,8 @@ class Search(Recipe):
     """Hyperparameters of a search for hyperparameters: those of `Recipe`, which hold where no range is given.
 
     trials      how many are run
-    parallel    how many of them at a time, each in a process of its own, 8 at most; 0: one for each core. The search
-                comes to the same with any number
+    parallel    how many of them at a time, each in a process of its own, 8 at most (and a quarter of the trials, but
+                never fewer than 4); 0: one for each core. The search comes to the same with any number
     objective   what is to be low (validation:loss) or high (validation:accuracy)
     ranges      what is searched, as JSON: see `training.ranges`
     """

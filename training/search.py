@@ -1,8 +1,8 @@
 """A search for hyperparameters: many heads on the same features, those that fall behind given up early.
 
-What a trial tries, and what it is compared with to be given up, depends on the results of all trials before it but the
-last AHEAD - 1, in the order of their numbers; never on which ended first. So a search comes to the same for any number
-of processes, and one that was interrupted goes on to what it would have come to.
+A trial is begun when all before it have been told, in the order of their numbers, but for those that may be under way
+(`under_way`). From them alone follows what it tries, and whether it is given up; never from which trial ended first. So
+a search comes to the same with any number of processes, and one that was interrupted to what it would have come to.
 """
 
 from collections import deque
@@ -26,7 +26,6 @@ from training.trials import Pending, Result, Setting, new_study, workers
 
 STATUSES = {TrialState.COMPLETE: "Completed", TrialState.PRUNED: "Stopped", TrialState.FAIL: "Failed"}
 GOALS = {"minimize": "Minimize", "maximize": "Maximize"}
-AHEAD = 8  # trials under way at most
 
 
 class TrialFigures(TypedDict):
@@ -76,9 +75,9 @@ def search(
     study.enqueue_trial(held_by(distributions, parameters))
     results = _Results(study, on_trial, checkpoints)
     waiting: deque[tuple[Trial, Pending]] = deque()
-    with workers(Setting(extracted, parameters, distributions), min(processes, AHEAD, parameters.trials)) as begin:
+    with workers(Setting(extracted, parameters, distributions), min(processes, under_way(parameters.trials))) as begin:
         for number in range(parameters.trials):
-            if len(waiting) == AHEAD:
+            if len(waiting) == under_way(parameters.trials):
                 results.tell(*waiting.popleft())
             study.sampler = _sampler(parameters, number)
             told = study.get_trials(deepcopy=False, states=tuple(STATUSES))
@@ -87,6 +86,16 @@ def search(
         for trial, pending in waiting:
             results.tell(trial, pending)
     return _figures(study, parameters)
+
+
+def first_trials(trials: int) -> int:
+    """How many of so many are drawn at random, before there is enough to learn from."""
+    return max(4, trials // 4)
+
+
+def under_way(trials: int) -> int:
+    """How many of so many may be under way at once. The more, the less each of them knows of the others."""
+    return min(8, first_trials(trials))
 
 
 class _Results:
@@ -122,7 +131,7 @@ class _Results:
 def _sampler(parameters: Search, number: int) -> optuna.samplers.BaseSampler:
     """Chooses the values of one trial. A generator for each: then the search can begin at any of them."""
     (seed,) = np.random.SeedSequence([parameters.seed, number]).generate_state(1)
-    return optuna.samplers.TPESampler(seed=int(seed), n_startup_trials=max(4, parameters.trials // 4))
+    return optuna.samplers.TPESampler(seed=int(seed), n_startup_trials=first_trials(parameters.trials))
 
 
 def _figures(study: Study, parameters: Search) -> SearchFigures:

@@ -127,6 +127,7 @@ def _search(parameters: Mapping[str, str], tune: Mapping[str, Any]) -> dict[str,
     return {
         **fixed,
         "trials": str(tune["trials"]),
+        "parallel": str(tune["parallel"]),
         "objective": OBJECTIVE,
         "ranges": json.dumps(tune["ranges"] or {}, sort_keys=True),
     }

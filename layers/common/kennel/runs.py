@@ -75,7 +75,12 @@ RUN_FIELDS = (
     ),
     Field("tune.trials", int, "how many combinations are tried at most", 12, 2, 100),
     Field(
-        "tune.parallel", int, "trials at a time, each a training job; `embedded` takes one after the other", 2, 1, 10
+        "tune.parallel",
+        int,
+        "trials at a time, each a training job; with `embedded` each a process of the one job, and at most 8",
+        2,
+        1,
+        10,
     ),
     Field(
         "tune.ranges",
