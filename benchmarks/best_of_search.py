@@ -2,7 +2,8 @@
 
 Features once (training/extract.py, 5 views), 50 trials inside one job (training/tune.py), the best values trained and
 exported (training/train.py), and the exported model judged on the test split (training/evaluate.py), as a pipeline run
-does it. Nothing is chosen by a test picture: each data set is searched once, with the default seed.
+does it. Nothing is chosen by a test picture: each data set is searched once, with the default seed. What a search goes
+by was chosen on other splits of the training and validation pictures (`benchmarks.head_choices`).
 
 Needs the development photographs beside the checkout (../shared/data/dogs, or DATA=folder); they are not in this
 repository.
@@ -25,7 +26,7 @@ from benchmarks.parts.pictures import Pictures
 from training.data import scan
 
 BACKBONE, VIEWS, TRIALS, FEW = "efficientnet_lite0", 5, 50, 5
-RANGES = {  # the pipeline's own
+RANGES: dict[str, dict[str, Any]] = {  # the pipeline's own
     "learning_rate": {"minimum": 1e-4, "maximum": 1e-2, "scale": "log"},
     "weight_decay": {"minimum": 1e-4, "maximum": 1e-1, "scale": "log"},
     "label_smoothing": {"minimum": 0.0, "maximum": 0.2},

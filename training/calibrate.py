@@ -41,7 +41,7 @@ class Bin:
     accuracy: float
 
 
-def softmax(logits: Logits, temperature: float = 1.0) -> Probabilities:
+def softmax(logits: Logits | npt.NDArray[np.float64], temperature: float = 1.0) -> Probabilities:
     """Probabilities float64 [pictures, classes] of logits [pictures, classes]."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))

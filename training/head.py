@@ -121,8 +121,9 @@ class _HeadTask:
         self.module = HiddenHead(start, recipe.hidden, recipe.seed) if recipe.hidden else copy.deepcopy(start)
         self._targets = targets(torch.from_numpy(train.labels), start.out_features, recipe)
         self._wrapped = group.averaging(self.module)
-        rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-        self.optimizer = AdamW(self.module.parameters(), **rates, fused=True)
+        self.optimizer = AdamW(
+            self.module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         steps = math.ceil(len(self._labels) / recipe.batch_size) * recipe.epochs
         self.schedule = LambdaLR(self.optimizer, lambda step: warmed_cosine(step, steps, WARM_UP))
         self.order = torch.Generator().manual_seed(recipe.seed)

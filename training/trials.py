@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import torch
@@ -28,7 +28,10 @@ from training.parameters import Search
 # Trials are compared after each tenth of their own epochs: so those with few and those with many are at the same point
 # of their learning rate's way. The first tenths are the warm-up, where all look alike.
 TENTHS, WARM_UP_TENTHS, UNPRUNED_TRIALS = 10, 3, 4
-_DIRECTIONS = {"validation:loss": "minimize", "validation:accuracy": "maximize"}
+_DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
+    "validation:loss": "minimize",
+    "validation:accuracy": "maximize",
+}
 
 
 @dataclass(frozen=True)
