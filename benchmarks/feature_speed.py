@@ -21,7 +21,6 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,7 @@ from benchmarks.parts.extraction import CORES, SEED
 from benchmarks.parts.pictures import Pictures, pictures
 from training.backbones import Backbone
 from training.data import Picture
-from training.engine import Batch, Compiled
+from training.frozen import Decoded, Outcome
 from training.pictures import read, views
 
 PRECISIONS = ("f32", "bf16")
@@ -63,39 +62,41 @@ class Rates:
 
 def ours(backbone: Backbone, precision: str, some: list[Picture]) -> Rates:
     """The product's extractor, and its halves."""
-    engine = extraction.compiled(backbone, precision)
-    extractor = extraction.extractor(backbone, engine)
+    network = extraction.network(backbone, precision)
+    extractor = extraction.extractor(backbone, network)
     rounds = []
     with ThreadPoolExecutor(CORES) as pool:
-        batches = list(pool.map(lambda picture: decoded(picture, backbone), some))
-        run = on_own_request(engine)
-        list(pool.map(run, batches[: 4 * CORES]))  # warm
+        ready = Ready(list(pool.map(lambda picture: decoded(picture, backbone), some)))
+        for _ in network.run(Ready(ready.files[: 4 * CORES])):
+            pass  # warm
         for _ in range(ROUNDS):
             whole = extraction.seconds(extractor, some, 1)
             decode = timed(lambda: pool.map(lambda picture: decoded(picture, backbone), some))
-            network = timed(lambda: pool.map(run, batches))
-            rounds.append((whole, decode, network))
+            alone = timed(lambda: network.run(ready))
+            rounds.append((whole, decode, alone))
     return Rates(*(len(some) / statistics.median(seconds) for seconds in zip(*rounds, strict=True)))
 
 
-def decoded(picture: Picture, backbone: Backbone) -> Batch:
-    """uint8 [1, size, size, 3], as the extractor reads it. Raises SystemExit for a bad picture."""
+@dataclass(frozen=True)
+class Ready:
+    """Files that are decoded already, one view of each."""
+
+    files: list[Decoded]
+    count: int = 1
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, position: int) -> Decoded:
+        return self.files[position]
+
+
+def decoded(picture: Picture, backbone: Backbone) -> Decoded:
+    """One view, as the extractor reads it. Raises SystemExit for a bad picture."""
     reading = read(picture, backbone.preprocess)
     if reading.pixels is None:
         raise SystemExit(f"{picture.name}: {reading.reason}; measure on good pictures")
-    return views(picture, reading.pixels, backbone.preprocess, 1, SEED)
-
-
-def on_own_request(engine: Compiled) -> Callable[[Batch], Any]:
-    """Runs batches in any number of threads, each with a request of its own, as the extractor does."""
-    local = threading.local()
-
-    def run(batch: Batch) -> Any:
-        if not hasattr(local, "request"):
-            local.request = engine.request()
-        return engine.run(local.request, batch)
-
-    return run
+    return Decoded(Outcome(reading.sha256), views(picture, reading.pixels, backbone.preprocess, 1, SEED))
 
 
 def timed(begin: Callable[[], Iterable[Any]]) -> float:

@@ -144,7 +144,7 @@ class Race:
         """Ours on another engine. `process` is what a process takes until the engine is made."""
         self.say(f"our extractor on {engine}")
         began = time.perf_counter()
-        extractor = extraction.extractor(self._resnet50, extraction.compiled(self._resnet50, engine))
+        extractor = extraction.extractor(self._resnet50, extraction.network(self._resnet50, engine))
         start = process + time.perf_counter() - began
         some = self.pictures.first("train", VIEWED)
         with extraction.one_thread():

@@ -24,7 +24,7 @@ from dataclasses import asdict
 
 from training import backbones, data
 from training.accounts import account_for_files
-from training.distributed import joined
+from training.distributed import device_of, joined
 from training.extracted import extract
 from training.features_store import write_features
 from training.host import Host
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
             backbone = backbones.load(parameters.backbone, host.channels.get("pretrained"))
             group.require_same(backbone.weights_sha256, "the backbone's weights")
         with timings.stage("features"):
-            extracted = extract(dataset, backbone, parameters, host.cpus, group=group, log=say)
+            extracted = extract(dataset, backbone, parameters, host.cpus, group=group, log=say, device=device_of(host))
             accounts = account_for_files(extracted, parameters.max_bad_share, say)
         if group.rank == 0:
             with timings.stage("writing"):

@@ -21,19 +21,23 @@ from training.pictures import sha256_of
 from training.report_shape import BadFileFigures
 from training.shapes import read_document
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "features.json"
 TENSORS = "features.safetensors"
 
 
 class _Split(TypedDict):
-    """One split. `files` are all, with the SHA-256 of their bytes; `pictures` those with features, in their order."""
+    """One split. `files` are all, with the SHA-256 of their bytes; `pictures` those with features, in their order.
+
+    `network` says what computed them and in which precision: a fact about the machine, not something a job asks for.
+    """
 
     files: Mapping[str, str]
     pictures: Sequence[str]
     labels: Sequence[int]
     bad_files: Sequence[BadFileFigures]
     notes: Mapping[str, Sequence[str]]
+    network: str
 
 
 class _Manifest(TypedDict):
@@ -135,6 +139,7 @@ def _document(found: Features) -> dict[str, Any]:
         "labels": found.labels.tolist(),
         "bad_files": [asdict(file) for file in found.bad],
         "notes": found.notes,
+        "network": found.network,
     }
 
 
@@ -159,6 +164,7 @@ def _features(split: _Split, values: torch.Tensor, root: Path) -> Features:
         bad=tuple(BadFile(one["name"], one["kind"], one["reason"]) for one in split["bad_files"]),
         notes={name: tuple(kinds) for name, kinds in split["notes"].items()},
         content=dict(split["files"]),
+        network=split["network"],
     )
 
 

@@ -153,7 +153,7 @@ def test_a_file_that_is_not_what_was_written_is_refused(features: Path, tmp_path
 @pytest.mark.parametrize(
     ("member", "value", "complaint"),
     [
-        ("format", 2, "format 2 is not 1"),
+        ("format", 1, "format 1 is not 2"),
         ("classes", None, "classes"),
         ("classes", ["only one"], "do not fit each other"),
         ("splits", {}, "lacks one of the splits train, valid"),
