@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -54,18 +55,20 @@ def extract(
     group: Group,
     log: Callable[[str], None],
     device: torch.device = CPU,
+    kept: Path | None = None,
+    code: str = "",
 ) -> Extracted:
     """Runs every picture of train/ (all its views) and valid/ (the plain one) through the backbone.
 
     Training views are computed by the machine's fast way where it has one; validation, by which everything is judged
-    and calibrated, in f32 as serving computes by default.
+    and calibrated, in f32 as serving computes by default. `kept` and `code`: see `Extractor`.
     """
     pictures = dataset.splits
     exact, fast = networks(backbone, device, threads)
     by_split = {"train": agreeing(fast, exact, pictures["train"], backbone, group=group, log=log), "valid": exact}
     views = {"train": parameters.views, "valid": 1}
     splits = {
-        split: Extractor(by_split[split], backbone, parameters.seed, group, log).extract(
+        split: Extractor(by_split[split], backbone, parameters.seed, group, log, kept, code).extract(
             split, pictures[split], views[split]
         )
         for split in TRAINED

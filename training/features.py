@@ -1,8 +1,10 @@
 """Features: every picture through the frozen backbone once, before any head is trained."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,8 @@ from training.backbones import Backbone
 from training.data import Picture
 from training.distributed import Group
 from training.frozen import MOST_ERROR, Decoded, Network, Outcome, evenly, worst_error
-from training.pictures import read, views
+from training.pictures import read, sha256_of, views
+from training.shelf import Shelf
 from training.usage import Progress
 
 Log = Callable[[str], None]
@@ -59,28 +62,47 @@ class _Files:
     preprocess: Preprocess
     count: int
     seed: int
+    shelf: Shelf
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, position: int) -> Decoded:
         picture = self.pictures[position]
+        kept = self._kept(picture) if len(self.shelf) else None
+        if kept:
+            return Decoded(kept)
         reading = read(picture, self.preprocess)
         if reading.pixels is None:
             return Decoded(Outcome(reading.sha256, (reading.kind, reading.reason)))
         batch = views(picture, reading.pixels, self.preprocess, self.count, self.seed)
         return Decoded(Outcome(reading.sha256, None, reading.notes), batch)
 
+    def _kept(self, picture: Picture) -> Outcome | None:
+        """What is known of a picture whose features are on the shelf."""
+        try:
+            digest = sha256_of(picture)
+        except OSError:
+            return None  # reading it says the same in the end
+        key = self.shelf.key(picture.name, digest)
+        return Outcome(digest, None, self.shelf.take(key)[1]) if key in self.shelf else None
+
 
 @dataclass(frozen=True)
 class Extractor:
-    """Decodes, draws views and runs the network. Hosts share the pictures of a split."""
+    """Decodes, draws views and runs the network. Hosts share the pictures of a split.
+
+    kept   a folder in which features outlive this job; what is found there is not computed again
+    code   a hash of the code, which kept features depend on as well
+    """
 
     network: Network
     backbone: Backbone
     seed: int
     group: Group
     log: Log
+    kept: Path | None = None
+    code: str = ""
 
     def extract(self, split: str, pictures: Sequence[Picture], count: int) -> Features:
         """The features of `pictures`, `count` views of each; every host gets all of them, in this order."""
@@ -106,13 +128,28 @@ class Extractor:
         """Fills `values` [pictures, views, features] and says what became of each file."""
         outcomes: list[Outcome] = []
         progress = Progress(f"features: {split}", len(pictures), self.log)
-        files = _Files(pictures, self.backbone.preprocess, values.shape[1], self.seed)
-        for outcome, found in self.network.run(files):
+        shelf = self._shelf(values.shape[1])
+        files = _Files(pictures, self.backbone.preprocess, values.shape[1], self.seed, shelf)
+        computed = 0
+        for position, (outcome, found) in enumerate(self.network.run(files)):
+            if outcome.bad is None:
+                key = shelf.key(pictures[position].name, outcome.sha256)
+                values[position] = shelf.take(key)[0] if found is None else found
             if found is not None:
-                values[len(outcomes)] = found
+                shelf.put(key, found, outcome.notes)
+                computed += 1
             outcomes.append(outcome)
             progress.advance()
+        shelf.write()
+        if len(shelf):
+            good = sum(outcome.bad is None for outcome in outcomes)
+            self.log(f"features: {split}: {good - computed} pictures were computed before, {computed} now")
         return outcomes
+
+    def _shelf(self, count: int) -> Shelf:
+        """What was computed before just as it would be now."""
+        made = [self.code, self.network.name, self.backbone.weights_sha256, asdict(self.backbone.preprocess)]
+        return Shelf(self.kept, json.dumps([*made, self.seed, count]), self.log)
 
 
 def agreeing(
@@ -124,7 +161,7 @@ def agreeing(
     """
     if fast is None:
         return exact
-    files = _Files(pictures, backbone.preprocess, 1, 0)
+    files = _Files(pictures, backbone.preprocess, 1, 0, Shelf(None, "", log))
     batches = [files[n].views for n in evenly(len(pictures), CHECKED_PICTURES)]
     good = [batch for batch in batches if batch is not None]
     error = worst_error(*(network.features(np.concatenate(good)) for network in (fast, exact))) if good else math.inf

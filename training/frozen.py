@@ -101,15 +101,16 @@ class OnTorch:
         is sent to it.
         """
         waiting: list[tuple[list[tuple[Outcome, bool]], _Sent | None]] = []
-        for read, batch in self._loader(files):
+        for read, batch in self.batches(files):
             waiting.append((read, _Sent(self._compute(batch)) if len(batch) else None))
             if len(waiting) > 1:
                 yield from _dealt(*waiting.pop(0), files.count)
         for last in waiting:
             yield from _dealt(*last, files.count)
 
-    def _loader(self, files: Files) -> Any:
-        return DataLoader(
+    def batches(self, files: Files) -> Iterator[tuple[list[tuple[Outcome, bool]], torch.Tensor]]:
+        """The files in their order, decoded: the outcome of each and whether it has views, and all views together."""
+        yield from DataLoader(
             cast("Any", files),
             max(1, BATCH // files.count),
             num_workers=self._processes,

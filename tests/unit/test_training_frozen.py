@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,16 @@ from training.tensors import Batch, Floats
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 VIEWS = 3
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_left() -> Iterator[None]:
+    """torch leaves a handler of SIGCHLD behind, which runs on the stack that pytest's faulthandler keeps for handlers.
+    After some of this suite's native code that crashed the process: the next test to wait for a child was the last.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.fixture(scope="module")
