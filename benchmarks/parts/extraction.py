@@ -15,9 +15,8 @@ from training import backbones
 from training.backbones import Backbone
 from training.data import Picture
 from training.distributed import Group
-from training.engine import OnOpenVino, to_graph
 from training.features import Extractor
-from training.frozen import Files, Network, Outcome, on_cores
+from training.frozen import Files, Network, OnTorch, Outcome, on_cores
 from training.tensors import Batch, Floats, normalised
 
 CORES = len(os.sched_getaffinity(0))
@@ -52,9 +51,14 @@ def resnet50(scratch: Path) -> Backbone:
 
 
 def network(backbone: Backbone, engine: str) -> Network:
-    """engine: EAGER, or the precision of OpenVINO."""
+    """engine: EAGER, the precision of OpenVINO, or `cuda f32` and the like, a GPU and its precision."""
     if engine == EAGER:
         return Eager(backbone)
+    device, _, precision = engine.rpartition(" ")
+    if device:
+        return OnTorch(backbone, torch.device(device), precision, CORES)
+    from training.engine import OnOpenVino, to_graph  # noqa: PLC0415 - a GPU's machine may be without OpenVINO
+
     return OnOpenVino(to_graph(backbone.module, backbone.preprocess, "features"), CORES, engine)
 
 
