@@ -36,10 +36,10 @@ from benchmarks.parts import arithmetic, extraction
 from benchmarks.parts.pictures import Pictures, pictures
 from benchmarks.training_race import BASELINES, LARGE, SMALL, VIEWS, Cost, Race
 from training.backbones import Backbone
+from training.data import Picture
 from training.frozen import Decoded, Files, OnTorch
 
-EACH = 16  # training pictures of each class
-TIMES_OVER = 20  # a GPU is through with them in no time, so they are run so many times over
+EACH, TIMES_OVER = 16, 20  # training pictures of each class, run so many times over: a GPU is through in no time
 SIDE = 8192  # of the matrices
 ROUNDS = 3
 LEAST_SHARE = 0.85
@@ -65,8 +65,8 @@ class OnDemand:
 
     count = 1
 
-    def __init__(self, measured: Pictures, backbone: Backbone) -> None:
-        self._some, self._backbone = measured.first("train", EACH), backbone
+    def __init__(self, some: list[Picture], backbone: Backbone) -> None:
+        self._some, self._backbone = some, backbone
 
     def __len__(self) -> int:
         return len(self._some)
@@ -75,12 +75,12 @@ class OnDemand:
         return feature_speed.decoded(self._some[position], self._backbone)
 
 
-def rates(measured: Pictures, backbone: Backbone, device: str, precision: str, times: int) -> dict[str, float]:
+def rates(some: list[Picture], backbone: Backbone, device: str, precision: str, times: int) -> dict[str, float]:
     """Pictures a second, medians: from file to features, decoding alone on all cores, the network alone."""
     network = extraction.network(backbone, f"{device} {precision}")
     assert isinstance(network, OnTorch)
     alone = OnTorch(backbone, torch.device(device), precision, 0)
-    files = OnDemand(measured, backbone)
+    files = OnDemand(some, backbone)
     ready = Again([files[n] for n in range(len(files))], times)
     again = Again(files, times)
     for _ in alone.run(Again([files[n] for n in range(len(files))], 1)):
@@ -97,12 +97,13 @@ def rates(measured: Pictures, backbone: Backbone, device: str, precision: str, t
     return {name: statistics.median(each) for name, each in found.items()}
 
 
-def features(measured: Pictures, scratch: Path, device: str, times: int, gpu: str) -> int:
-    """feature_speed_gpu."""
+def features(measured: Pictures, scratch: Path, device: str, size: tuple[int, int], gpu: str) -> int:
+    """feature_speed_gpu. size: pictures of each class, and how many times over."""
+    some = measured.first("train", size[0])
     backbone = extraction.resnet50(scratch / "weights")
     theirs = {name: feature_speed.baseline(measured, scratch, name) for name in dict.fromkeys(("cpu", device))}
     print(f"the baseline: {theirs} pictures/s", flush=True)
-    ours = {precision: rates(measured, backbone, device, precision, times) for precision in ("bf16", "f32")}
+    ours = {precision: rates(some, backbone, device, precision, size[1]) for precision in ("bf16", "f32")}
     print(f"ours: {ours} pictures/s", flush=True)
     operations = arithmetic.operations(backbone)
     side = SIDE if device == "cuda" else 512
@@ -121,7 +122,7 @@ def features(measured: Pictures, scratch: Path, device: str, times: int, gpu: st
         ]
     details = {
         "pictures": str(measured),
-        "measured_on": EACH * len(measured.found.classes) * times,
+        "measured_on": len(some) * size[1],
         "baseline_pictures_per_second": theirs,
         "ours_pictures_per_second": ours,
         "gigaoperations_per_picture": operations / 1e9,
@@ -184,6 +185,7 @@ def main() -> int:
     """Measure and record both."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.on_gpu", description=__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--each", type=int, default=EACH)
     parser.add_argument("--times-over", type=int, default=TIMES_OVER)
     asked = parser.parse_args()
     if asked.device == "cuda" and not torch.cuda.is_available():
@@ -194,7 +196,7 @@ def main() -> int:
         scratch = Path(folder)
         measured = pictures(scratch)
         print(f"{measured} on {gpu}", flush=True)
-        features(measured, scratch, asked.device, asked.times_over, gpu)
+        features(measured, scratch, asked.device, (asked.each, asked.times_over), gpu)
         return race(measured, scratch, asked.device, gpu)
 
 
