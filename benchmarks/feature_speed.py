@@ -1,8 +1,9 @@
 """Pictures a second from JPEG files to ResNet-50 features: ours against the baseline's loop, and where ours goes.
 
-Ours is the product's extractor, one view a picture, all cores; in f32, which the features job runs, and in bf16, which
-it does not offer today. The baseline's is its own training loop on its own loader (decoding, the frozen network in
-training mode, the small head's step), in batches of 64. Engine start and compilation are left out on both sides.
+Ours is the product's extractor, one view a picture, all cores; in f32, and in bf16, which the features job takes for
+training views where the processor calculates in it. The baseline's is its own training loop on its own loader
+(decoding, the frozen network in training mode, the small head's step), in batches of 64. Engine start and compilation
+are left out on both sides.
 
 Two more figures say what is left to gain. Decoding alone and the network alone, each on all cores, together against
 the whole: what goes beyond them is lost in between. And the share of the machine's matrix throughput (large products by
