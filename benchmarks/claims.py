@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+# Where results go instead, and the commit measured: for a machine that has the files but not the repository.
+FOLDER, COMMIT = "KENNEL_RESULTS", "KENNEL_COMMIT"
 INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -39,22 +41,25 @@ def figure(name: str, measured: float, unit: str) -> Claim:
     return Claim(name, "none", round(measured, 4), unit, met=True)
 
 
-def record(name: str, claims: list[Claim], details: Mapping[str, object] | None = None) -> int:
+def record(name: str, claims: list[Claim], details: Mapping[str, object] | None = None, gpu: str = "") -> int:
     """Print the claims, write ``results/NAME.json``; returns an exit status: 0, also when a goal was missed.
+
+    ``gpu``: the name of the one that was measured, if any. KENNEL_RESULTS names another folder than ``results``.
 
     A missed goal is a finding to be published, not a broken benchmark.
     """
     result = {
         "name": name,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--short", "HEAD"),
+        "commit": os.environ.get(COMMIT) or _git("rev-parse", "--short", "HEAD"),
         "changed_files": len(_git("status", "--porcelain").splitlines()),
-        "machine": machine(),
+        "machine": machine() | ({"gpu": gpu} if gpu else {}),
         "claims": [asdict(one) for one in claims],
         "details": details or {},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    folder = Path(os.environ.get(FOLDER) or RESULTS)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     for one in claims:
         print(f"{'met   ' if one.met else 'MISSED'}  {one.name}: {one.measured:g} {one.unit} (goal {one.goal})")
     return 0
@@ -112,7 +117,10 @@ def _replace_between(page: Path, marker: str, lines: list[str]) -> None:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 

@@ -28,9 +28,9 @@ from benchmarks.unknown_breeds import auroc, photographs, pictures_in, refused
 from training import backbones, data, head
 from training.calibrate import fit_temperature, softmax
 from training.distributed import Group
-from training.engine import Compiled, to_graph
-from training.extracted import extract
+from training.extracted import CPU, extract
 from training.features import Extractor, Features
+from training.frozen import networks
 from training.parameters import Parameters
 from training.program import quiet_torch
 
@@ -75,8 +75,8 @@ def extracted(backbone: backbones.Backbone, folder: Path) -> Splits:
 
 def plain_views(backbone: backbones.Backbone, pictures: Sequence[data.Picture]) -> Features:
     """Features of pictures that are of no data set."""
-    compiled = Compiled(to_graph(backbone.module, backbone.preprocess, "features"), THREADS)
-    return Extractor(compiled, backbone, THREADS, Parameters.seed, Group(), print).extract("further", pictures, 1)
+    network, _ = networks(backbone, CPU, THREADS)
+    return Extractor(network, backbone, Parameters.seed, Group(), print).extract("further", pictures, 1)
 
 
 def left_out(backbone: backbones.Backbone, splits: Splits) -> dict[str, dict[str, float]]:

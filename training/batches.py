@@ -9,9 +9,9 @@ import torch
 
 from serving.preprocess import Preprocess
 from training.data import Picture, quoted
-from training.engine import Batch
 from training.errors import TrainingError
 from training.pictures import Pixels, read
+from training.tensors import Batch
 
 View = Callable[[Picture, Pixels], Pixels]
 

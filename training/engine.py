@@ -1,10 +1,10 @@
 """Torch modules as OpenVINO graphs: the engine for frozen networks on CPUs, in training and in serving."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 import torch
 from openvino import properties
@@ -13,13 +13,13 @@ from openvino.properties import hint
 from torch import nn
 
 from serving.preprocess import Preprocess
+from training.backbones import Backbone
+from training.frozen import Files, Outcome, on_cores
+from training.tensors import Batch, Floats
 
 # OpenVINO looks NumPy up when it first meets an array, and two threads that do so at once wait for each other for ever
 # (the one has the interpreter's lock, the other the look-up's). So it meets its first one here, where there is one.
 openvino.Tensor(np.zeros(1, np.uint8))
-
-Batch = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 
 def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino.Model:
@@ -47,13 +47,6 @@ def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino
     return steps.build()
 
 
-def normalised(batch: Batch, preprocess: Preprocess, device: torch.device | None = None) -> torch.Tensor:
-    """What the graph computes first, in torch: uint8 [n, size, size, 3] -> float32 [n, 3, size, size] on `device`."""
-    pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
-    return (pixels / preprocess.scale - mean) / std
-
-
 class Compiled:
     """A graph ready to run on this machine's CPU. `run` is for `threads` callers at a time, one core each."""
 
@@ -77,3 +70,30 @@ class Compiled:
     def run(request: Any, batch: Batch) -> Floats:
         """float32 [n, ...] for uint8 [n, size, size, 3]."""
         return np.array(request.infer(batch, share_inputs=True, share_outputs=True)[0], dtype=np.float32)
+
+
+class OnOpenVino:
+    """A frozen network over many files (`training.frozen.Network`): each core decodes one and computes it."""
+
+    def __init__(self, graph: openvino.Model, threads: int, precision: str) -> None:
+        self.name = f"openvino {precision}"
+        self._compiled, self._threads = Compiled(graph, threads, precision), threads
+
+    def features(self, batch: Batch) -> Floats:
+        """float32 [n, features] of uint8 [n, size, size, 3]."""
+        return self._runner()(batch)
+
+    def run(self, files: Files) -> Iterator[tuple[Outcome, Floats | None]]:
+        """Every file's outcome and features [views, features], in their order."""
+        return on_cores(files, self._threads, self._runner)
+
+    def _runner(self) -> Callable[[Batch], Floats]:
+        request = self._compiled.request()
+        return lambda batch: self._compiled.run(request, batch)
+
+
+def on_cpu(backbone: Backbone, threads: int) -> tuple[OnOpenVino, OnOpenVino | None]:
+    """`training.frozen.networks` of a machine without a GPU."""
+    graph = to_graph(backbone.module, backbone.preprocess, "features")
+    natively = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return OnOpenVino(graph, threads, "f32"), OnOpenVino(graph, threads, "bf16") if natively else None

@@ -17,9 +17,10 @@ from serving.preprocess import Preprocess
 from training.backbones import Backbone
 from training.calibrate import Limits, softmax
 from training.data import Picture, display_name
-from training.engine import Compiled, normalised, to_graph
+from training.engine import Compiled, to_graph
 from training.errors import TrainingError
 from training.pictures import MAX_BYTES, Pixels
+from training.tensors import normalised
 
 FILES = ("model.xml", "model.bin", "preprocess.json", "weights.safetensors")
 CHECKED_PICTURES = 32

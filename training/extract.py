@@ -3,7 +3,7 @@
     SM_CHANNEL_TRAINING=pictures SM_MODEL_DIR=features python training/extract.py --views 2
 
 Channels: training (train|valid/CLASS/picture) and, for a backbone that no package carries, pretrained. Writes
-features.safetensors and features.json into SM_MODEL_DIR. `--help` names the hyperparameters. Several hosts share the
+the features and features.json into SM_MODEL_DIR. `--help` names the hyperparameters. Several hosts share the
 pictures; rank 0 writes.
 """
 
@@ -24,12 +24,13 @@ from dataclasses import asdict
 
 from training import backbones, data
 from training.accounts import account_for_files
-from training.distributed import joined
+from training.distributed import device_of, joined
 from training.extracted import extract
 from training.features_store import write_features
 from training.host import Host
 from training.parameters import Extraction, parse_as
 from training.program import quiet_torch, run_program, say
+from training.provenance import code_version
 from training.usage import Timings, peak_memory_mb
 
 
@@ -48,7 +49,17 @@ def main(arguments: Sequence[str]) -> None:
             backbone = backbones.load(parameters.backbone, host.channels.get("pretrained"))
             group.require_same(backbone.weights_sha256, "the backbone's weights")
         with timings.stage("features"):
-            extracted = extract(dataset, backbone, parameters, host.cpus, group=group, log=say)
+            extracted = extract(
+                dataset,
+                backbone,
+                parameters,
+                host.cpus,
+                group=group,
+                log=say,
+                device=device_of(host),
+                kept=host.features,
+                code=code_version(host.code),
+            )
             accounts = account_for_files(extracted, parameters.max_bad_share, say)
         if group.rank == 0:
             with timings.stage("writing"):

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from training.backbones import Backbone
 from training.data import TRAINED, DataSet
 from training.distributed import Group
-from training.engine import Compiled, to_graph
-from training.features import Extractor, Features
+from training.features import Extractor, Features, agreeing
+from training.frozen import networks
 from training.head import starting_head
 from training.parameters import Extraction
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,23 @@ def extract(
     *,
     group: Group,
     log: Callable[[str], None],
+    device: torch.device = CPU,
+    kept: Path | None = None,
+    code: str = "",
 ) -> Extracted:
-    """Runs every picture of train/ (all its views) and valid/ (the plain one) through the backbone."""
-    compiled = Compiled(to_graph(backbone.module, backbone.preprocess, "features"), threads)
-    extractor = Extractor(compiled, backbone, threads, parameters.seed, group, log)
+    """Runs every picture of train/ (all its views) and valid/ (the plain one) through the backbone.
+
+    Training views are computed by the machine's fast way where it has one; validation, by which everything is judged
+    and calibrated, in f32 as serving computes by default. `kept` and `code`: see `Extractor`.
+    """
+    pictures = dataset.splits
+    exact, fast = networks(backbone, device, threads)
+    by_split = {"train": agreeing(fast, exact, pictures["train"], backbone, group=group, log=log), "valid": exact}
+    views = {"train": parameters.views, "valid": 1}
     splits = {
-        split: extractor.extract(split, dataset.splits[split], parameters.views if split == "train" else 1)
+        split: Extractor(by_split[split], backbone, parameters.seed, group, log, kept, code).extract(
+            split, pictures[split], views[split]
+        )
         for split in TRAINED
     }
     start = starting_head(splits["train"], len(dataset.classes), backbone.classifier)

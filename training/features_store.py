@@ -1,14 +1,15 @@
-"""Features on disk: features.safetensors and, vouching for it, features.json."""
+"""Features on disk: shards of each split, the head to start from, and features.json, which vouches for all of them."""
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-import torch
 from safetensors.torch import load, save
 from torch import nn
 
@@ -20,24 +21,37 @@ from training.features import BadFile, Features
 from training.pictures import sha256_of
 from training.report_shape import BadFileFigures
 from training.shapes import read_document
+from training.shards import ROWS, Shard, mapped, sha256_of_file, write_shard
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "features.json"
-TENSORS = "features.safetensors"
+START = "start.safetensors"
+
+
+class _File(TypedDict):
+    """A file and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
 
 
 class _Split(TypedDict):
-    """One split. `files` are all, with the SHA-256 of their bytes; `pictures` those with features, in their order."""
+    """One split. `files` are all, with the SHA-256 of their bytes; `pictures` those with features, in their order.
+
+    `network` says what computed them and in which precision: a fact about the machine, not something a job asks for.
+    """
 
     files: Mapping[str, str]
     pictures: Sequence[str]
     labels: Sequence[int]
     bad_files: Sequence[BadFileFigures]
     notes: Mapping[str, Sequence[str]]
+    network: str
+    shards: Sequence[_File]
 
 
 class _Manifest(TypedDict):
-    """features.json. `tensors_sha256` is that of features.safetensors."""
+    """features.json."""
 
     format: int
     backbone: str
@@ -49,33 +63,35 @@ class _Manifest(TypedDict):
     ignored: Sequence[str]
     data_version: str
     splits: Mapping[str, _Split]
-    tensors_sha256: str
+    start: _File
 
 
 def write_features(folder: Path, extracted: Extracted, data_version: str) -> None:
-    """Writes both files into `folder`, the manifest last: without it nothing takes the features."""
+    """Writes all files into `folder`, the manifest last: without it nothing takes the features."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    tensors = {f"{split}.values": torch.from_numpy(found.values) for split, found in extracted.splits.items()}
-    tensors |= {f"start.{name}": value for name, value in extracted.start.state_dict().items()}
-    content = save(tensors)
-    (folder / TENSORS).write_bytes(content)
+    content = save(extracted.start.state_dict())
+    (folder / START).write_bytes(content)
     manifest = {
         "format": FORMAT,
         **asdict(extracted.origin),
         "classes": extracted.classes,
         "ignored": extracted.ignored,
         "data_version": data_version,
-        "splits": {split: _document(found) for split, found in extracted.splits.items()},
-        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        "splits": {
+            split: _document(found) | {"shards": _write_shards(folder, split, found)}
+            for split, found in extracted.splits.items()
+        },
+        "start": {"name": START, "sha256": hashlib.sha256(content).hexdigest()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
 
 
 def read_features(folder: Path, pictures: Path = Path()) -> Extracted:
-    """What `write_features` wrote, verified. `pictures` is the data's folder, for who wants to open them.
+    """What `write_features` wrote, verified; values are mapped from their files, not held (`training.shards.mapped`).
 
-    Raises TrainingError when a file lacks or is not what was written.
+    `pictures` is the data's folder, for who wants to open them. Raises TrainingError when a file lacks or is not what
+    was written.
     """
     try:
         manifest = read_document(folder / MANIFEST, _Manifest)
@@ -83,17 +99,19 @@ def read_features(folder: Path, pictures: Path = Path()) -> Extracted:
         raise _refused(str(error)) from error
     if manifest["format"] != FORMAT:
         raise _refused(f"format {manifest['format']} is not {FORMAT}: run the features step of this version")
-    tensors = _tensors(folder / TENSORS, manifest["tensors_sha256"])
     if not set(TRAINED) <= set(manifest["splits"]):
         raise _refused(f"{MANIFEST} lacks one of the splits {', '.join(TRAINED)}")
     try:
-        splits = {
-            split: _features(manifest["splits"][split], tensors[f"{split}.values"], pictures) for split in TRAINED
-        }
+        _verify(
+            folder, [manifest["start"], *(file for split in TRAINED for file in manifest["splits"][split]["shards"])]
+        )
+        splits = {split: _features(manifest["splits"][split], folder, pictures) for split in TRAINED}
         start = nn.Linear(splits["train"].values.shape[2], len(manifest["classes"]))
-        start.load_state_dict({name: tensors[f"start.{name}"] for name in ("weight", "bias")})
+        start.load_state_dict(load((folder / START).read_bytes()))
+    except OSError as error:
+        raise _refused(f"{Path(error.filename or '').name}: {error.strerror}") from error
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
-        raise _refused(f"{TENSORS} and {MANIFEST} do not fit each other ({' '.join(str(error).split())})") from error
+        raise _refused(f"{MANIFEST} and the files do not fit each other ({' '.join(str(error).split())})") from error
     origin = Origin(**{field.name: manifest[field.name] for field in fields(Origin)})  # type: ignore[literal-required]
     return Extracted(origin, tuple(manifest["classes"]), tuple(manifest["ignored"]), splits, start)
 
@@ -135,30 +153,42 @@ def _document(found: Features) -> dict[str, Any]:
         "labels": found.labels.tolist(),
         "bad_files": [asdict(file) for file in found.bad],
         "notes": found.notes,
+        "network": found.network,
     }
 
 
-def _tensors(path: Path, digest: str) -> dict[str, torch.Tensor]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _refused(f"{path.name}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise _refused(f"{path.name} is not the file that {MANIFEST} vouches for: its SHA-256 differs")
-    return load(content)
+def _write_shards(folder: Path, split: str, found: Features) -> list[_File]:
+    """ROWS pictures a file, in their order."""
+    parts = range(0, max(1, len(found.values)), ROWS)
+    names = [f"{split}-{number:05}" for number in range(len(parts))]
+    written = [write_shard(folder, found.values[n : n + ROWS], name) for n, name in zip(parts, names, strict=True)]
+    return [{"name": name, "sha256": digest} for name, digest in written]
 
 
-def _features(split: _Split, values: torch.Tensor, root: Path) -> Features:
+def _verify(folder: Path, files: Sequence[_File]) -> None:
+    """Reads all files, holding none, some at a time."""
+    if odd := [file["name"] for file in files if Path(file["name"]).name != file["name"]]:
+        raise ValueError(f"{odd[0]} is no plain name")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = pool.map(lambda file: sha256_of_file(folder / file["name"]), files)
+        for file, digest in zip(files, digests, strict=True):
+            if digest != file["sha256"]:
+                raise _refused(f"{file['name']} is not the file that {MANIFEST} vouches for: its SHA-256 differs")
+
+
+def _features(split: _Split, folder: Path, root: Path) -> Features:
     names, labels = split["pictures"], np.array(split["labels"], dtype=np.int64)
+    values = mapped([Shard.open(folder / file["name"]) for file in split["shards"]])
     if values.ndim != 3 or not len(values) == len(labels) == len(names):
         raise ValueError(f"{len(names)} pictures and {len(labels)} labels for values {tuple(values.shape)}")
     return Features(
         pictures=tuple(Picture(name, root / name, int(label)) for name, label in zip(names, labels, strict=True)),
-        values=values.numpy(),
+        values=values,
         labels=labels,
         bad=tuple(BadFile(one["name"], one["kind"], one["reason"]) for one in split["bad_files"]),
         notes={name: tuple(kinds) for name, kinds in split["notes"].items()},
         content=dict(split["files"]),
+        network=split["network"],
     )
 
 

@@ -20,13 +20,13 @@ from training.batches import Reader
 from training.checkpoint import Checkpoints
 from training.data import Picture
 from training.distributed import Group
-from training.engine import Batch, Floats, normalised
 from training.features import Features
 from training.head import Fit, class_weights, judged, warmed_cosine
 from training.loop import Epoch
 from training.parameters import Recipe
 from training.pictures import Pixels, augmented
 from training.program import say
+from training.tensors import Batch, Floats, normalised
 from training.usage import Progress
 
 # Of the learning rate of a head by itself: what was learnt on a million pictures is to be bent, not rewritten.

@@ -45,6 +45,11 @@ class Host:
             raise TrainingError(f"{_CHANNEL}{name.upper()}: {folder} is not a folder")
         return folder
 
+    @property
+    def features(self) -> Path | None:
+        """Where computed features outlive an interrupted job, beside its checkpoints; None when it keeps none."""
+        return self.checkpoints / "features" if self.checkpoints else None
+
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Host":
         """Reads SM_* and, where a launcher such as torchrun has set them, RANK, WORLD_SIZE and MASTER_*.

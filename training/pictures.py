@@ -94,13 +94,14 @@ def views(picture: Picture, pixels: Pixels, preprocess: Preprocess, count: int, 
 
     What is drawn depends on the seed, the picture's name and the view's number alone, never on the order of work.
     """
-    drawn = [augmented(picture, pixels, preprocess, number, seed) for number in range(1, count)]
+    image = Image.fromarray(pixels)
+    drawn = [_augmented(image, preprocess, _chance_of(picture, number, seed)) for number in range(1, count)]
     return np.stack([preprocess.to_input(pixels), *drawn])
 
 
 def augmented(picture: Picture, pixels: Pixels, preprocess: Preprocess, number: int, seed: int) -> Pixels:
     """The augmented view `number` (from 1) of a picture, uint8 [size, size, 3]; drawn as `views` says."""
-    return _augmented(pixels, preprocess, _chance(f"{seed}/{picture.name}/{number}"))
+    return _augmented(Image.fromarray(pixels), preprocess, _chance_of(picture, number, seed))
 
 
 def thumbnail(picture: Picture, preprocess: Preprocess) -> Thumbnail | None:
@@ -118,13 +119,14 @@ def thumbnail(picture: Picture, preprocess: Preprocess) -> Thumbnail | None:
     return Thumbnail(target.getvalue(), *small.size)
 
 
-def _chance(key: str) -> random.Random:
-    return random.Random(os.fsencode(key))  # noqa: S311 - augmentation, no secret; file names may hold any bytes
+def _chance_of(picture: Picture, number: int, seed: int) -> random.Random:
+    key = os.fsencode(f"{seed}/{picture.name}/{number}")  # file names may hold any bytes
+    return random.Random(key)  # noqa: S311 - augmentation, no secret
 
 
-def _augmented(pixels: Pixels, preprocess: Preprocess, draw: random.Random) -> Pixels:
+def _augmented(image: Image.Image, preprocess: Preprocess, draw: random.Random) -> Pixels:
     """A crop of random size, shape and place, resized to the model's input, every other time mirrored."""
-    height, width = pixels.shape[:2]
+    width, height = image.size
     for _ in range(10):
         area = height * width * draw.uniform(*CROP_AREA)
         ratio = exp(draw.uniform(log(CROP_RATIO[0]), log(CROP_RATIO[1])))
@@ -134,13 +136,13 @@ def _augmented(pixels: Pixels, preprocess: Preprocess, draw: random.Random) -> P
     else:  # a very long or very high picture: the largest square
         crop_width = crop_height = min(height, width)
     left, top = draw.randint(0, width - crop_width), draw.randint(0, height - crop_height)
-    view = Image.fromarray(pixels).resize(
+    view = image.resize(
         (preprocess.size, preprocess.size),
         Image.Resampling[preprocess.interpolation.upper()],
         box=(left, top, left + crop_width, top + crop_height),
     )
-    array = np.asarray(view)
-    return array[:, ::-1] if draw.random() < 0.5 else array
+    mirrored = draw.random() < 0.5
+    return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else view)
 
 
 def _kind_of(error: BadImage) -> str:

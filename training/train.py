@@ -98,7 +98,17 @@ def run(job: Job) -> None:
 def features_of(job: Job, dataset: data.DataSet, backbone: backbones.Backbone) -> Extracted:
     """The features out of their channel, once it is sure that they are this job's; else they are computed."""
     if "features" not in job.host.channels:
-        return extract(dataset, backbone, job.parameters, job.host.cpus, group=job.group, log=say)
+        return extract(
+            dataset,
+            backbone,
+            job.parameters,
+            job.host.cpus,
+            group=job.group,
+            log=say,
+            device=device_of(job.host),
+            kept=job.host.features,
+            code=code_version(job.host.code),
+        )
     extracted = read_features(job.host.channel("features"), job.host.channel("training"))
     require_origin(extracted, Origin.of(backbone, job.parameters))
     require_same_pictures(extracted, dataset, job.group, say)

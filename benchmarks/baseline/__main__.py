@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _settings(asked: argparse.Namespace, learning_rate: float, batch_size: int) -> hpo.Settings:
-    return hpo.Settings(learning_rate, batch_size, asked.epochs, asked.all_epochs, asked.backbone)
+    return hpo.Settings(learning_rate, batch_size, asked.epochs, asked.all_epochs, asked.backbone, asked.device)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--data", type=Path, default=os.environ.get("SM_CHANNEL_TRAINING", "dogImages"))
     common.add_argument("--model-dir", type=Path, default=os.environ.get("SM_MODEL_DIR", "TrainedModels"))
     common.add_argument("--backbone", choices=networks.BACKBONES, default="resnet50")
+    common.add_argument("--device", default="cpu", help="any other mends defect 4")
     common.add_argument("--epochs", type=int, default=5)
     common.add_argument("--all-epochs", action="store_true", help="without it only the first is run: defect 1")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.baseline", description=__doc__)

@@ -66,7 +66,13 @@ def run(data: Path, model_dir: Path, settings: Settings) -> Trial:
     """One training in a process of its own. Raises SystemExit with the end of its log when it fails."""
     command = [sys.executable, "-m", "benchmarks.baseline", "train", "--backbone", settings.backbone]
     command += ["--learning_rate", str(settings.learning_rate), "--batch_size", str(settings.batch_size)]
-    command += ["--epochs", str(settings.epochs), *(["--all-epochs"] if settings.all_epochs else [])]
+    command += [
+        "--device",
+        settings.device,
+        "--epochs",
+        str(settings.epochs),
+        *(["--all-epochs"] if settings.all_epochs else []),
+    ]
     environment = os.environ | {"SM_CHANNEL_TRAINING": str(data), "SM_MODEL_DIR": str(model_dir)}
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

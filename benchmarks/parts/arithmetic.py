@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
-from openvino import opset13
 from torch import nn
 
 from benchmarks.parts.extraction import CORES
 from training.backbones import Backbone
-from training.engine import Compiled
 
 SIDE = 2048  # of the matrices: large enough that the product's own work is all that counts
 PRODUCTS = 12  # a core
@@ -42,11 +39,16 @@ def operations(backbone: Backbone) -> int:
     return counted
 
 
-def matrix_throughput(precision: str) -> float:
+def cpu_throughput(precision: str) -> float:
     """Operations a second of large matrix products by OpenVINO: one at a time on each core, as the extractor works.
 
     The median of ROUNDS, each on all cores at once.
     """
+    import openvino  # noqa: PLC0415 - a GPU's machine may be without it
+    from openvino import opset13  # noqa: PLC0415
+
+    from training.engine import Compiled  # noqa: PLC0415
+
     draw = np.random.default_rng(1)
     left = opset13.parameter([SIDE, SIDE], np.float32)
     right = opset13.constant(draw.standard_normal((SIDE, SIDE), dtype=np.float32))
@@ -67,3 +69,18 @@ def matrix_throughput(precision: str) -> float:
             list(pool.map(multiply, range(PRODUCTS * CORES)))
             seconds.append(time.perf_counter() - began)
     return PRODUCTS * CORES * 2 * SIDE**3 / statistics.median(seconds)
+
+
+def device_throughput(device: torch.device, precision: str, side: int) -> float:
+    """Operations a second of large matrix products by torch on `device`. The median of ROUNDS."""
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for number in range(ROUNDS + 1):
+        began = time.perf_counter()
+        for _ in range(PRODUCTS):
+            product = left @ right
+        product[0, 0].item()  # waits until all are there
+        if number:  # the first one warms
+            seconds.append(time.perf_counter() - began)
+    return PRODUCTS * 2 * side**3 / statistics.median(seconds)

@@ -7,9 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.baseline import networks
@@ -17,34 +15,32 @@ from training import backbones
 from training.backbones import Backbone
 from training.data import Picture
 from training.distributed import Group
-from training.engine import Batch, Compiled, Floats, normalised, to_graph
 from training.features import Extractor
+from training.frozen import Files, Network, OnTorch, Outcome, on_cores
+from training.tensors import Batch, Floats, normalised
 
 CORES = len(os.sched_getaffinity(0))
 EAGER = "eager"
 SEED = 1
 
 
-class Eager(Compiled):
-    """The backbone run by torch in f32, where the extractor has OpenVINO."""
+class Eager:
+    """The backbone run by torch in f32, where the extractor has OpenVINO: a core per thread, file by file."""
+
+    name = "eager torch f32"
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
 
-    def request(self) -> Any:
-        """The network as a function of a batch. Threads may share it: nothing in it changes."""
+    def features(self, batch: Batch) -> Floats:
+        """float32 [n, width] for uint8 [n, size, size, 3]. Threads may share it: nothing in it changes."""
+        with torch.inference_mode():
+            found: Floats = self._backbone.module(normalised(batch, self._backbone.preprocess)).numpy()
+        return found
 
-        def infer(batch: Batch) -> Floats:
-            with torch.inference_mode():
-                found: Floats = self._backbone.module(normalised(batch, self._backbone.preprocess)).numpy()
-            return found
-
-        return infer
-
-    @staticmethod
-    def run(request: Any, batch: Batch) -> Floats:
-        """float32 [n, width] for uint8 [n, size, size, 3]."""
-        return np.array(request(batch))
+    def run(self, files: Files) -> Iterator[tuple[Outcome, Floats | None]]:
+        """As OpenVINO's network does it."""
+        return on_cores(files, CORES, lambda: self.features)
 
 
 def resnet50(scratch: Path) -> Backbone:
@@ -54,16 +50,21 @@ def resnet50(scratch: Path) -> Backbone:
     return backbones.load("resnet50", scratch)
 
 
-def compiled(backbone: Backbone, engine: str) -> Compiled:
-    """engine: EAGER, or the precision of OpenVINO."""
+def network(backbone: Backbone, engine: str) -> Network:
+    """engine: EAGER, the precision of OpenVINO, or `cuda f32` and the like, a GPU and its precision."""
     if engine == EAGER:
         return Eager(backbone)
-    return Compiled(to_graph(backbone.module, backbone.preprocess, "features"), CORES, engine)
+    device, _, precision = engine.rpartition(" ")
+    if device:
+        return OnTorch(backbone, torch.device(device), precision, CORES)
+    from training.engine import OnOpenVino, to_graph  # noqa: PLC0415 - a GPU's machine may be without OpenVINO
+
+    return OnOpenVino(to_graph(backbone.module, backbone.preprocess, "features"), CORES, engine)
 
 
-def extractor(backbone: Backbone, engine: Compiled) -> Extractor:
+def extractor(backbone: Backbone, network: Network) -> Extractor:
     """As the features job makes it, but quiet."""
-    return Extractor(engine, backbone, CORES, SEED, Group(), lambda _: None)
+    return Extractor(network, backbone, SEED, Group(), lambda _: None)
 
 
 def seconds(extractor: Extractor, pictures: Sequence[Picture], views: int) -> float:

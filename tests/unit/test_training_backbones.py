@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from training import backbones
-from training.engine import Compiled, normalised, to_graph
+from training.engine import Compiled, to_graph
 from training.errors import TrainingError
+from training.tensors import normalised
 from training.torchvision_beside_cpu_torch import torchvision_models
 
 

@@ -139,21 +139,22 @@ def test_features_of_other_pictures_are_refused(
     assert what in words
 
 
-def test_a_file_that_is_not_what_was_written_is_refused(features: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["train-00000.safetensors", "valid-00000.safetensors", "start.safetensors"])
+def test_a_file_that_is_not_what_was_written_is_refused(features: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "features"
     shutil.copytree(features, folder)
-    content = bytearray((folder / "features.safetensors").read_bytes())
+    content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
-    (folder / "features.safetensors").write_bytes(content)
+    (folder / name).write_bytes(content)
 
-    with pytest.raises(TrainingError, match=r"features\.safetensors is not the file that features\.json vouches for"):
+    with pytest.raises(TrainingError, match=rf"{name} is not the file that features\.json vouches for"):
         read_features(folder)
 
 
 @pytest.mark.parametrize(
     ("member", "value", "complaint"),
     [
-        ("format", 2, "format 2 is not 1"),
+        ("format", 1, "format 1 is not 2"),
         ("classes", None, "classes"),
         ("classes", ["only one"], "do not fit each other"),
         ("splits", {}, "lacks one of the splits train, valid"),

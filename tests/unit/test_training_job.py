@@ -20,7 +20,7 @@ from tests.bad_pictures import encode, scenery
 from tests.unit.training_world import CLASSES, Job, draw_data, run_job, shape
 from training import backbones
 from training.data.check import data_version
-from training.engine import normalised
+from training.tensors import normalised
 
 LINE = re.compile(r"metric ([a-z_:]+)=([0-9.eE+-]+) epoch=(\d+)")
 
