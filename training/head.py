@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -119,6 +120,7 @@ class _HeadTask:
         self._held_out = torch.from_numpy(valid.values[:, 0]), torch.from_numpy(valid.labels)
         self._recipe, self.group, self.size = recipe, group, len(self._labels)
         self.module = HiddenHead(start, recipe.hidden, recipe.seed) if recipe.hidden else copy.deepcopy(start)
+        self.shipped = self.module
         self._targets = targets(torch.from_numpy(train.labels), start.out_features, recipe)
         self._wrapped = group.averaging(self.module)
         self.optimizer = AdamW(
@@ -134,7 +136,8 @@ class _HeadTask:
         for place, batch in enumerate(torch.split(order, self._recipe.batch_size)):
             other, kept = blends.next(batch)  # drawn for the steps that are skipped, too
             if place >= skip:
-                yield loop.descend(self, self._loss(self.group.share(batch), self.group.share(other), kept), len(batch))
+                loss = partial(self._loss, self.group.share(batch), self.group.share(other), kept)
+                yield loop.descend(self, self._wrapped, [loss], len(batch))
 
     def _loss(self, own: torch.Tensor, other: torch.Tensor, kept: float) -> torch.Tensor:
         """The sum over the views `own`, of which a share is `kept` and the rest is that of `other`."""

@@ -5,7 +5,8 @@ A long epoch is one more than once: the loop goes on in the middle of it.
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint import Checkpoints
-from training.distributed import Group
+from training.distributed import Group, apart
 from training.errors import TrainingError
 
 State = dict[str, torch.Tensor]
@@ -53,6 +54,11 @@ class Task(Protocol):
     @property
     def module(self) -> nn.Module:
         """What learns."""
+        ...
+
+    @property
+    def shipped(self) -> nn.Module:
+        """What is measured and kept: `module` itself, or an average of what it has been."""
         ...
 
     @property
@@ -121,7 +127,7 @@ def run(
         _restore(task, progress, saved)
         checkpoints.say(f"{checkpoints.stage} goes on after {_reached(progress)}")
     elif before:
-        progress.add(before, task.module)
+        progress.add(before, task.shipped)
         on_epoch(before)
     first = progress.history[-1].number + 1 if progress.history else 1
     for number in range(first, epochs + 1):
@@ -130,7 +136,7 @@ def run(
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise TrainingError(f"the loss is no finite number after epoch {number}: use a smaller learning_rate")
         epoch = Epoch(number, train_loss, validation_loss, accuracy)
-        progress.add(epoch, task.module)
+        progress.add(epoch, task.shipped)
         if checkpoints:
             checkpoints.save(_state(task, progress))
         on_epoch(epoch)
@@ -139,14 +145,22 @@ def run(
     return Best(progress.weights, progress.best, tuple(progress.history))
 
 
-def descend(task: Task, loss: torch.Tensor, batch: int) -> float:
-    """One step down `loss`, the sum over this rank's share of a batch of `batch` views in all. Returns it."""
+def descend(task: Task, wrapped: nn.Module, losses: Sequence[Callable[[], torch.Tensor]], batch: int) -> float:
+    """One step down the sum of `losses`, each the sum over a part of this rank's share of `batch` views in all.
+
+    wrapped: what the losses come from, `Group.averaging` of the task's module. Returns the sum.
+    """
     task.optimizer.zero_grad()
-    # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
-    torch.autograd.backward(loss * (task.group.world / batch))
+    total = 0.0
+    for place, loss_of in enumerate(losses, 1):
+        with apart(wrapped) if place < len(losses) else nullcontext():
+            loss = loss_of()
+            # The ranks' gradients are averaged, and their shares may differ by one: this makes it the batch's mean.
+            torch.autograd.backward(loss * (task.group.world / batch))
+        total += loss.item()
     task.optimizer.step()
     task.schedule.step()
-    return loss.item()
+    return total
 
 
 def _train(task: Task, number: int, progress: _Progress, checkpoints: Checkpoints | None) -> float:
@@ -172,6 +186,7 @@ def _state(task: Task, progress: _Progress) -> dict[str, Any]:
     place = progress.place or _Place(task.order.get_state())
     return {
         "weights": task.module.state_dict(),
+        "shipped": task.shipped.state_dict(),
         "optimizer": task.optimizer.state_dict(),
         "schedule": task.schedule.state_dict(),
         "order": place.order,
@@ -186,6 +201,7 @@ def _state(task: Task, progress: _Progress) -> dict[str, Any]:
 
 def _restore(task: Task, progress: _Progress, saved: dict[str, Any]) -> None:
     task.module.load_state_dict(saved["weights"])
+    task.shipped.load_state_dict(saved["shipped"])
     task.optimizer.load_state_dict(saved["optimizer"])
     task.schedule.load_state_dict(saved["schedule"])
     task.order.set_state(saved["order"])

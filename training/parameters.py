@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from typing import NoReturn, TypeVar
 
 from training.backbones import NAMES as BACKBONES
+from training.backbones import STAGES
 from training.errors import TrainingError
 
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 METHODS = ("head", "finetune")
+SWITCH = ("off", "on")
 OBJECTIVES = ("validation:loss", "validation:accuracy")
 
 
@@ -66,11 +68,33 @@ class Recipe(Run):
 
 
 @dataclass(frozen=True)
-class Parameters(Extraction, Recipe):
-    """Hyperparameters of the training job: those of `Extraction` and `Recipe`, and two more.
+class FineTuning(Recipe):
+    """Hyperparameters of fine-tuning: those of `Recipe`, and how the backbone learns.
+
+    unfreeze      the backbone's last stages that learn with the head, of `training.backbones.STAGES`; the others stay
+                  as they are
+    layer_decay   a stage's learning rate is this share of that of the stage after it
+    ema           decay of the exponential moving average of the weights, which is then what is measured and shipped;
+                  lower at first (see `training.finetune`); 0: the weights themselves
+    accumulate    parts in which a host's share of a batch goes through the network, one after the other, where memory
+                  is short; their gradients are summed, so the step stays that of the whole batch
+    compile       on: the training step goes through torch.compile. On a CPU it took more than a minute before the first
+                  step, for steps that were 7 % shorter; it is meant for long trainings on a GPU
+    """
+
+    unfreeze: int = STAGES
+    layer_decay: float = 1.0
+    ema: float = 0.0
+    accumulate: int = 1
+    compile: str = "off"
+
+
+@dataclass(frozen=True)
+class Parameters(Extraction, FineTuning):
+    """Hyperparameters of the training job: those of `Extraction` and `FineTuning`, and two more.
 
     unknown_keep   share of known (validation) pictures that `confident` keeps
-    method         head: the last layer on frozen features; finetune: then the whole network on the pictures
+    method         head: the last layer on frozen features; finetune: then the backbone, too, on the pictures
     """
 
     unknown_keep: float = 0.95
@@ -107,13 +131,17 @@ _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "hidden": ("from 0 to 4096", lambda value: 0 <= value <= 4096),
     "mixup": ("from 0 to 10", lambda value: 0 <= value <= 10),
     "class_balance": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "unfreeze": (f"from 1 to {STAGES}", lambda value: 1 <= value <= STAGES),
+    "layer_decay": ("above 0, at most 1", lambda value: 0 < value <= 1),
+    "ema": ("from 0 to below 1", lambda value: 0 <= value < 1),
+    "accumulate": ("from 1 to 1024", lambda value: 1 <= value <= 1024),
     "seed": ("from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "max_bad_share": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "unknown_keep": ("above 0, at most 1", lambda value: 0 < value <= 1),
     "trials": ("from 1 to 1000", lambda value: 1 <= value <= 1000),
     "parallel": ("from 0 to 100", lambda value: 0 <= value <= 100),
 }
-_CHOICES = {"backbone": BACKBONES, "method": METHODS, "objective": OBJECTIVES}
+_CHOICES = {"backbone": BACKBONES, "method": METHODS, "objective": OBJECTIVES, "compile": SWITCH}
 
 
 def problem(name: str, value: float) -> str | None:

@@ -1,5 +1,7 @@
 """What the programs of this folder have in common: how they speak, and how they end."""
 
+import contextlib
+import ctypes
 import os
 import sys
 import traceback
@@ -10,6 +12,8 @@ import torch
 from training.errors import TrainingError
 from training.loop import Epoch
 from training.metrics import format_metric
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def say(line: str) -> None:
@@ -36,6 +40,18 @@ def quiet_torch(seed: int) -> None:
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     torch.set_num_threads(1)
+
+
+def keep_freed_memory() -> None:
+    """Has this process keep what it frees, where the C library is glibc.
+
+    It would else give a step's large tensors back to the system and have them zeroed anew by the next step, which was
+    a quarter of all the time that fine-tuning took on a CPU. What the process holds at most stays the same.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def guarded(main: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:

@@ -40,7 +40,7 @@ from training.host import Host
 from training.loop import Epoch
 from training.metrics import format_metric
 from training.parameters import Parameters, Recipe, parse
-from training.program import quiet_torch, run_program, say, say_epoch
+from training.program import keep_freed_memory, quiet_torch, run_program, say, say_epoch
 from training.provenance import code_version, provenance
 from training.record import TrainingRecord, write_record
 from training.report_shape import DataFigures, EpochFigures, ExportFigures
@@ -133,7 +133,7 @@ def train_head(job: Job, extracted: Extracted, backbone: backbones.Backbone, ver
 
 
 def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, version: str) -> Trained:
-    """A head on the frozen features first, quietly and with the default number of epochs; then the whole network."""
+    """A head on the frozen features first, quietly and with the default number of epochs; then the backbone, too."""
     splits = extracted.splits
     probing = replace(job.parameters, epochs=Recipe.epochs)
     with job.timings.stage("head"):
@@ -143,11 +143,14 @@ def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, 
         say(f"head: on frozen features {probe.best.validation_accuracy:.1%} of the validation pictures are right")
     with job.timings.stage("finetune"):
         machine = Machine(device_of(job.host), job.host.cpus, job.group)
+        keep_freed_memory()
         say_batches(job, f"finetune on {machine.device}", "pictures")
         stage = checkpoints(job, "finetune", job.parameters, version)
         tuned = finetune(splits, backbone, probe, job.parameters, machine, on_epoch=teller(job), checkpoints=stage)
-        job.group.require_same(weights_sha256(tuned.backbone), "the trained weights of the backbone")
-        job.group.require_same(weights_sha256(tuned.fit.head), "the trained weights of the head")
+        for what, module in (("backbone", tuned.backbone), ("head", tuned.fit.head)):
+            digest = weights_sha256(module)
+            say(f"finetune: rank {job.group.rank}: sha256 of the {what} {digest}")
+            job.group.require_same(digest, f"the trained weights of the {what}")
     return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.valid)
 
 

@@ -50,7 +50,16 @@ class Pictures:
 
 def pictures(scratch: Path) -> Pictures:
     """Those of the folder that DATA names; without it dogs, drawn into `scratch`."""
-    named = os.environ.get("DATA")
+    return _of(os.environ.get("DATA"), scratch)
+
+
+def photographs(scratch: Path) -> Pictures:
+    """The same, and without DATA the development photographs where they lie beside the checkout."""
+    beside = ROOT.parent / "shared" / "data" / "dogs"
+    return _of(os.environ.get("DATA") or (str(beside) if beside.is_dir() else None), scratch)
+
+
+def _of(named: str | None, scratch: Path) -> Pictures:
     folder = Path(named).resolve() if named else scratch / "dogs"
     if not named:
         command = [sys.executable, "-m", "tools.draw_dogs", str(folder), "--short-side", *SHORT_SIDE]

@@ -18,6 +18,8 @@ SHARED = [
     for field in RUN_FIELDS
     if field.path.startswith(("features.", "train.")) and field.path.rpartition(".")[2] in TAKEN
 ]
+# How confident an answer must be, and what of fine-tuning is for those who run the program themselves.
+OWN = {"unknown_keep", "layer_decay", "compile"}
 PROGRAMS: dict[str, tuple[str, type[parameters.Run]]] = {
     "features": ("training/extract.py", parameters.Extraction),
     "trial": ("training/trial.py", parameters.Recipe),
@@ -39,8 +41,8 @@ def test_what_the_plan_sends_is_what_the_program_takes(job: str, strategy: str) 
     if job == "trial" and strategy == "random":
         kinds = plan["tune"]["config"]["ParameterRanges"].values()
         own |= {one["Name"]: one.get("MinValue") or one["Values"][0] for kind in kinds for one in kind}
-    # then they are all that the program knows (but for how confident an answer must be, which is training's own)
-    assert set(own) == {field.name for field in dataclasses.fields(takes)} - {"unknown_keep"}
+    # then they are all that the program knows, but for training's own
+    assert set(own) == {field.name for field in dataclasses.fields(takes)} - OWN
     parameters.parse_as(takes, [word for name, value in own.items() for word in (f"--{name}", value)], program)
 
 

@@ -57,6 +57,33 @@ def test_a_backbone_is_frozen_and_its_batchnorm_does_not_drift() -> None:
     assert all(torch.equal(value, before[name]) for name, value in backbone.module.state_dict().items())
 
 
+@pytest.fixture
+def drawn(name: str, tmp_path: Path) -> backbones.Backbone:
+    """The backbone `name` with weights that were drawn, where no package carries it."""
+    if name in dir(torchvision_models()):
+        torch.save(getattr(torchvision_models(), name)(weights=None).state_dict(), tmp_path / f"{name}.pth")
+    return backbones.load(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", backbones.NAMES)
+def test_each_parameter_is_in_one_stage_and_in_use_and_each_stage_halves_the_picture(drawn: backbones.Backbone) -> None:
+    module = drawn.module.requires_grad_(True)
+    sides: dict[str, int] = {}
+    for stage in drawn.stages:
+        module.get_submodule(stage[0]).register_forward_hook(
+            lambda _layer, _inputs, output, name=stage[0]: sides.update({name: output.shape[-1]})
+        )
+
+    module(torch.zeros(1, 3, 64, 64)).sum().backward()
+
+    assert list(sides.values()) == [32, 16, 8, 4, 2]
+    layers = [module.get_submodule(name) for stage in drawn.stages for name in stage]
+    held = [value for layer in layers for value in layer.parameters()]
+    assert sorted(map(id, held)) == sorted(map(id, module.parameters()))
+    # DistributedDataParallel waits for the gradients of all of them
+    assert not [name for name, value in module.named_parameters() if value.grad is None]
+
+
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_large"])
 def test_torchvision_backbones_say_where_their_weights_must_come_from(name: str, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=rf"nothing is downloaded.*'pretrained' as {name}\.safetensors or"):

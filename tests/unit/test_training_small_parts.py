@@ -51,6 +51,8 @@ def test_hyperparameters_come_as_text_and_the_rest_have_defaults() -> None:
         (["--unknown_keep", "0"], "unknown_keep 0"),
         (["--run_name", "../model"], "run_name '../model'"),
         (["--method", "magic"], "method 'magic' is none of head, finetune"),
+        (["--unfreeze", "6"], "unfreeze 6 is not from 1 to 5"),
+        (["--ema", "1"], "ema 1.0 is not from 0 to below 1"),
     ],
 )
 def test_a_hyperparameter_that_is_unknown_or_out_of_range_is_named(given: list[str], complaint: str) -> None:
