@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks import feature_speed
@@ -37,7 +38,8 @@ from benchmarks.parts.pictures import Pictures, pictures
 from benchmarks.training_race import BASELINES, LARGE, SMALL, VIEWS, Cost, Race
 from training.backbones import Backbone
 from training.data import Picture
-from training.frozen import Decoded, Files, OnTorch
+from training.features import CHECKED_PICTURES
+from training.frozen import MOST_ERROR, Decoded, Files, OnTorch, evenly, worst_error
 
 EACH, TIMES_OVER = 16, 20  # training pictures of each class, run so many times over: a GPU is through in no time
 SIDE = 8192  # of the matrices
@@ -97,6 +99,18 @@ def rates(some: list[Picture], backbone: Backbone, device: str, precision: str, 
     return {name: statistics.median(each) for name, each in found.items()}
 
 
+def errors(some: list[Picture], backbone: Backbone, device: str) -> dict[str, float]:
+    """By precision: how far off the device's features are at worst those that torch computes on the CPU in f32."""
+    batch = np.concatenate(
+        [feature_speed.decoded(some[n], backbone).views for n in evenly(len(some), CHECKED_PICTURES)]
+    )
+    exact = OnTorch(backbone, torch.device("cpu"), "f32", 0).features(batch)
+    return {
+        precision: worst_error(OnTorch(backbone, torch.device(device), precision, 0).features(batch), exact)
+        for precision in ("bf16", "f32")
+    }
+
+
 def features(measured: Pictures, scratch: Path, device: str, size: tuple[int, int], gpu: str) -> int:
     """feature_speed_gpu. size: pictures of each class, and how many times over."""
     some = measured.first("train", size[0])
@@ -108,7 +122,12 @@ def features(measured: Pictures, scratch: Path, device: str, size: tuple[int, in
     operations = arithmetic.operations(backbone)
     side = SIDE if device == "cuda" else 512
     most = {precision: arithmetic.device_throughput(torch.device(device), precision, side) for precision in ours}
-    claims = []
+    off = errors(some, backbone, device)
+    what = "ResNet-50 features on a GPU, at worst off those of a CPU in f32"
+    claims = [
+        claim(f"{what}: {name}", "<=", {"bf16": MOST_ERROR, "f32": 1e-3}[name], found, "of 1")
+        for name, found in off.items()
+    ]
     for precision, own in ours.items():
         what = f"JPEG to ResNet-50 features on a GPU, ours {precision}"
         slower = min(own["decode"], own["network"])
@@ -130,6 +149,7 @@ def features(measured: Pictures, scratch: Path, device: str, size: tuple[int, in
         "network_share_of_matrix_throughput": {
             name: found["network"] * operations / most[name] for name, found in ours.items()
         },
+        "worst_error": off,
         "torch": torch.__version__,
     }
     return record("feature_speed_gpu", claims, rounded(details), gpu)
