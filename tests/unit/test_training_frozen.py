@@ -45,7 +45,7 @@ def backbone() -> Backbone:
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 24, 3, 2), nn.ReLU()
     module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval().requires_grad_(False)
-    return Backbone("tiny", module, 24, Preprocess(32, 36), None, "")
+    return Backbone("tiny", module, 24, Preprocess(32, 36), None, "", ())
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ class Means:
         return on_cores(files, 1, lambda: self.features)
 
 
-BACKBONE = Backbone("means", torch.nn.Identity(), 3, Preprocess(8, 8), None, "weights")
+BACKBONE = Backbone("means", torch.nn.Identity(), 3, Preprocess(8, 8), None, "weights", ())
 
 
 def extracted(network: Means, pictures: Sequence[Picture], folder: Path, told: list[str], code: str = "") -> Features:
