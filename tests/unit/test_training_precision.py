@@ -37,7 +37,8 @@ def logits(wrong: int) -> np.ndarray:
     """Of 300 pictures, the first `wrong` of which are told wrong."""
     answers = LABELS.copy()
     answers[:wrong] = (answers[:wrong] + 1) % 3
-    return np.eye(3, dtype=np.float32)[answers] * 4
+    found: np.ndarray = np.eye(3, dtype=np.float32)[answers] * 4
+    return found
 
 
 def judged(**wrong: int) -> dict[str, Judged]:
