@@ -105,8 +105,11 @@ def _load(settings: Settings, manifest: Manifest) -> Model:
     started = time.perf_counter()
     model = Model(manifest, settings.threads, settings.precision)
     model.warm()
-    facts = {"model": manifest.version, "classes": len(manifest.classes), "seconds": time.perf_counter() - started}
-    LOG.info("ready", extra={"facts": facts})
+    wanted, found = settings.precision or manifest.precision, model.precision.name
+    if found != wanted:
+        LOG.warning("this CPU does not compute in bf16", extra={"facts": {"wanted": wanted, "precision": found}})
+    facts = {"model": manifest.version, "classes": len(manifest.classes), "precision": found}
+    LOG.info("ready", extra={"facts": facts | {"seconds": time.perf_counter() - started}})
     return model
 
 

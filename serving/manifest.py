@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from serving.preprocess import Preprocess
 
 FORMAT = 3
 NEEDED = ("model.xml", "model.bin", "preprocess.json")
+# The fastest first. The one graph serves f32 and bf16; int8 has its own.
+PRECISIONS = ("int8", "bf16", "f32")
+INT8_GRAPH = ("int8.xml", "int8.bin")
 
 
 class ModelRefused(Exception):  # noqa: N818
@@ -18,20 +22,53 @@ class ModelRefused(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A verified model directory.
+class Precision:
+    """One precision that the model was validated in, with the calibration for it.
 
-    `classes` are the names by position in the logits. A probability is softmax(logits / temperature); an answer is
-    confident when the highest one reaches `threshold` and the highest logit reaches `logit_threshold`.
+    A probability is softmax(logits / temperature); an answer is confident when the highest one reaches `threshold` and
+    the highest logit reaches `logit_threshold`.
+    """
+
+    name: str
+    temperature: float
+    threshold: float
+    logit_threshold: float
+
+    @property
+    def graph(self) -> tuple[str, str]:
+        """The files of the graph that is computed: structure and weights."""
+        return INT8_GRAPH if self.name == "int8" else ("model.xml", "model.bin")
+
+    @property
+    def arithmetic(self) -> str:
+        """What OpenVINO is told to compute in; of the int8 graph, what is not quantized."""
+        return "bf16" if self.name == "bf16" else "f32"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A verified model directory: its classes by position in the logits, the precisions it was validated in.
+
+    precision   the one of `precisions` that training chose; f32 is always among them
     """
 
     directory: Path
     version: str
     classes: tuple[str, ...]
-    temperature: float
-    threshold: float
-    logit_threshold: float
+    precision: str
+    precisions: Mapping[str, Precision]
     preprocess: Preprocess
+
+    def served(self, wanted: str, computes_bf16: bool) -> Precision:
+        """The precision to compute in: `wanted`, or by "" the chosen one; f32 in place of bf16 where the CPU lacks it.
+
+        Raises `ModelRefused` for one that was not validated.
+        """
+        name = wanted or self.precision
+        if name not in self.precisions:
+            known = ", ".join(self.precisions)
+            raise ModelRefused(f"{self.directory / 'model.json'}: {name} is not a precision of this model, {known} are")
+        return self.precisions["f32" if name == "bf16" and not computes_bf16 else name]
 
 
 def read_manifest(directory: str | Path) -> Manifest:
@@ -50,13 +87,13 @@ def read_manifest(directory: str | Path) -> Manifest:
         raise ModelRefused(f"{path}: format {document.get('format')!r} is not {FORMAT}, the one this server knows")
     _check_files(folder, document.get("files"))
     try:
+        precisions = _precisions(document)
         return Manifest(
             directory=folder,
             version=_text(document, "version"),
             classes=_classes(document),
-            temperature=_number(document, "temperature", low=1e-6, high=1e6),
-            threshold=_number(document, "threshold", low=0.0, high=1.0),
-            logit_threshold=_number(document, "logit_threshold", low=-1e6, high=1e6),
+            precision=_chosen(document, precisions),
+            precisions=precisions,
             preprocess=Preprocess.load(folder / "preprocess.json"),
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -95,6 +132,33 @@ def _number(document: dict[str, Any], name: str, low: float, high: float) -> flo
     if not low <= value <= high:
         raise ValueError(f"{name} {value} is not between {low} and {high}")
     return float(value)
+
+
+def _precisions(document: dict[str, Any]) -> dict[str, Precision]:
+    entries = document.get("precisions")
+    if not isinstance(entries, dict) or "f32" not in entries or not set(entries) <= set(PRECISIONS):
+        raise ValueError(f"precisions must tell of f32, and of none but {', '.join(PRECISIONS)}")
+    found = {}
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise ValueError(f"precisions: {name} is not a JSON object")  # noqa: TRY004 - the document is wrong
+        found[name] = Precision(
+            name,
+            temperature=_number(entry, "temperature", low=1e-6, high=1e6),
+            threshold=_number(entry, "threshold", low=0.0, high=1.0),
+            logit_threshold=_number(entry, "logit_threshold", low=-1e6, high=1e6),
+        )
+        missing = [file for file in found[name].graph if file not in document["files"]]
+        if missing:
+            raise ValueError(f"{missing[0]} is not listed in files, and precision {name} needs it")
+    return found
+
+
+def _chosen(document: dict[str, Any], precisions: Mapping[str, Precision]) -> str:
+    name = _text(document, "precision")
+    if name not in precisions:
+        raise ValueError(f"precision {name!r} is none of precisions")
+    return name
 
 
 def _classes(document: dict[str, Any]) -> tuple[str, ...]:

@@ -37,31 +37,33 @@ class Model:
     Each thread has its own inference request; OpenVINO and the decoders work outside the interpreter lock.
     """
 
-    def __init__(self, manifest: Manifest, threads: int, precision: str = "f32") -> None:
+    def __init__(self, manifest: Manifest, threads: int, precision: str = "") -> None:
         """`threads` calls of `run` at a time use one core each.
 
-        precision: f32, bf16, f16, or auto, which leaves the choice to OpenVINO (bf16 where the CPU has AMX).
-        Raises `ModelRefused` when the graph and the manifest do not fit each other.
+        precision: one that the model was validated in; "": the one that training chose.
+        Raises `ModelRefused` for another one, and when the graph and the manifest do not fit each other.
         """
         self.manifest = manifest
+        core = openvino.Core()
+        self.precision = manifest.served(precision, "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._preprocess = manifest.preprocess
         settings: dict[Any, Any] = {
             hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
             properties.num_streams(): threads,
             properties.inference_num_threads(): threads,
+            # Said explicitly: OpenVINO by itself takes bf16 where the CPU has AMX.
+            hint.inference_precision(): self.precision.arithmetic,
         }
-        if precision != "auto":
-            settings[hint.inference_precision()] = precision
         size = self._preprocess.size
+        structure, weights = self.precision.graph
         try:
-            core = openvino.Core()
-            graph = core.read_model(manifest.directory / "model.xml", manifest.directory / "model.bin")
+            graph = core.read_model(manifest.directory / structure, manifest.directory / weights)
             # A fixed shape is compiled to faster code than an open batch size.
             graph.reshape([1, size, size, 3])
             self._compiled = core.compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise ModelRefused(f"{manifest.directory / 'model.xml'}: OpenVINO cannot load it: {reason}") from error
+            raise ModelRefused(f"{manifest.directory / structure}: OpenVINO cannot load it: {reason}") from error
         self._check()
         self._local = threading.local()
         self._large = threading.Lock()
@@ -69,11 +71,13 @@ class Model:
     def _check(self) -> None:
         inputs, outputs = self._compiled.inputs, self._compiled.outputs
         if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
-            raise ModelRefused("model.xml: the model must have one input, of type uint8")
+            raise ModelRefused(f"{self.precision.graph[0]}: the model must have one input, of type uint8")
         classes = len(self.manifest.classes)
         shapes = [tuple(output.shape) for output in outputs]
         if shapes != [(1, classes)]:
-            raise ModelRefused(f"model.xml gives {shapes}: logits alone are wanted, model.json has {classes} classes")
+            raise ModelRefused(
+                f"{self.precision.graph[0]} gives {shapes}: logits alone are wanted, model.json has {classes} classes"
+            )
 
     def run(self, data: bytes) -> Outcome:
         """What the model says of one picture. Raises `BadImage`."""
@@ -103,11 +107,11 @@ class Model:
 
     def answer(self, outcome: Outcome, top_k: int, with_logits: bool) -> bytes:
         """The JSON answer: the `top_k` most probable classes, whether the model is confident, its version."""
-        manifest = self.manifest
-        probabilities = softmax(outcome.logits, manifest.temperature)
+        manifest, precision = self.manifest, self.precision
+        probabilities = softmax(outcome.logits, precision.temperature)
         order = np.argsort(-probabilities, kind="stable")[:top_k]
         best = order[0]
-        sure = probabilities[best] >= manifest.threshold and outcome.logits[best] >= manifest.logit_threshold
+        sure = probabilities[best] >= precision.threshold and outcome.logits[best] >= precision.logit_threshold
         document: dict[str, Any] = {
             "predictions": [
                 {"breed": manifest.classes[i], "index": i, "probability": round(float(probabilities[i]), 6)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PRECISIONS = ("f32", "bf16", "f16", "auto")
+from serving.manifest import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Settings:
 
     threads    requests worked on at a time (SERVING_THREADS; default: the cores it may use)
     capacity   requests inside at a time, waiting ones too; more get 503 (SERVING_CAPACITY)
-    precision  arithmetic of the model: f32, bf16, f16, or auto for OpenVINO's choice (SERVING_PRECISION). f32 is what
-               training measured and calibrated; bf16 is faster where the CPU has AMX, and answers a little differently
+    precision  int8, bf16 or f32 in place of the precision that training chose (SERVING_PRECISION); "" where none is
+               wanted. Only one that the model was validated in is served
     drain      seconds during which a stopping server still takes requests, while /ping says no (SERVING_DRAIN_SECONDS)
     """
 
@@ -32,8 +32,8 @@ class Settings:
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`. Raises ValueError naming the variable."""
     port = "PORT" if environ.get("PORT") else "SAGEMAKER_BIND_TO_PORT"
-    precision = environ.get("SERVING_PRECISION") or "f32"
-    if precision not in PRECISIONS:
+    precision = environ.get("SERVING_PRECISION", "")
+    if precision and precision not in PRECISIONS:
         raise ValueError(f"SERVING_PRECISION: {precision!r} is none of {', '.join(PRECISIONS)}")
     threads = int(_number(environ, "SERVING_THREADS", cores(), 1, 256))
     return Settings(

@@ -22,17 +22,29 @@ from training.tensors import Batch, Floats
 openvino.Tensor(np.zeros(1, np.uint8))
 
 
+def traced(module: nn.Module, preprocess: Preprocess) -> torch.jit.ScriptModule:
+    """What `module` (float32 [n, 3, size, size] -> [n, ...]) computes, recorded: it takes most of the time of a graph.
+
+    A module that is traced already is given back as it is.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return module
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing warns about shape checks, which hold for every batch size here
+        # Checking a trace costs more than making it; `training.precision` compares the whole graph with torch.
+        blank = torch.zeros(2, 3, preprocess.size, preprocess.size)
+        found: torch.jit.ScriptModule = torch.jit.trace(module, blank, check_trace=False)  # type: ignore[no-untyped-call]
+    return found
+
+
 def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino.Model:
     """The graph of `module` (float32 [n, 3, size, size] -> [n, ...]) with normalisation inside.
 
     Its input is `pictures`, uint8 RGB [n, size, size, 3] with n open; its output is named `output`.
     """
     size = preprocess.size
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # tracing warns about shape checks, which hold for every batch size here
-        # Checking a trace costs more than making it; `training.export.check` compares the whole graph with torch.
-        traced = torch.jit.trace(module, torch.zeros(2, 3, size, size), check_trace=False)  # type: ignore[no-untyped-call]
-        graph = openvino.convert_model(traced, input=[-1, 3, size, size])
+    with torch.no_grad():
+        graph = openvino.convert_model(traced(module, preprocess), input=[-1, 3, size, size])
     graph.inputs[0].get_tensor().set_names({"pictures"})
     graph.outputs[0].get_tensor().set_names({output})
     steps = PrePostProcessor(graph)
@@ -47,19 +59,29 @@ def to_graph(module: nn.Module, preprocess: Preprocess, output: str) -> openvino
     return steps.build()
 
 
+def computes_bf16() -> bool:
+    """Whether this machine's CPU computes in bf16; elsewhere OpenVINO would quietly take f32."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def for_one(graph: openvino.Model, preprocess: Preprocess) -> openvino.Model:
+    """A copy for one picture at a time, as serving compiles it: a fixed shape gives faster code."""
+    fixed = graph.clone()
+    fixed.reshape([1, preprocess.size, preprocess.size, 3])
+    return fixed
+
+
 class Compiled:
     """A graph ready to run on this machine's CPU. `run` is for `threads` callers at a time, one core each."""
 
     def __init__(self, graph: openvino.Model, threads: int, precision: str = "f32") -> None:
-        """precision: f32 (said explicitly, because OpenVINO else takes bf16 where the CPU has AMX), bf16, or "" for its
-        own choice, which is what serving runs with."""
+        """precision: f32 or bf16; said explicitly, because OpenVINO by itself takes bf16 where the CPU has AMX."""
         settings: dict[Any, Any] = {
             hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
             properties.num_streams(): threads,
             properties.inference_num_threads(): threads,
+            hint.inference_precision(): precision,
         }
-        if precision:
-            settings[hint.inference_precision()] = precision
         self._compiled = openvino.Core().compile_model(graph, "CPU", settings)
 
     def request(self) -> Any:

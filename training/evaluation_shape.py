@@ -20,6 +20,7 @@ class ModelFigures(TypedDict):
     version: str
     backbone: str
     classes: Sequence[str]
+    precision: str
     temperature: float
     threshold: float
     logit_threshold: float

@@ -1,51 +1,37 @@
-"""The model directory: one OpenVINO graph, weights, preprocessing and a manifest with everybody's SHA-256."""
+"""The model directory: graphs, weights, preprocessing and a manifest with everybody's SHA-256."""
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from serving.manifest import FORMAT
-from serving.preprocess import Preprocess
+from serving.manifest import FORMAT, INT8_GRAPH
 from training.backbones import Backbone
-from training.calibrate import Limits, softmax
-from training.data import Picture, display_name
-from training.engine import Compiled, to_graph
-from training.errors import TrainingError
-from training.pictures import MAX_BYTES, Pixels
-from training.tensors import normalised
+from training.data import display_name
+from training.engine import computes_bf16, to_graph, traced
+from training.features import Features
+from training.onnx_file import onnx_of
+from training.parameters import Parameters
+from training.precision import Judged, judge, logits_of, require_exact, validated
+from training.quantize import quantized
+from training.report_shape import ExportFigures, GraphFigures
+from training.usage import Timings
 
-FILES = ("model.xml", "model.bin", "preprocess.json", "weights.safetensors")
-CHECKED_PICTURES = 32
-# Full precision differs from torch by the order of additions only; more than this is a fault in the graph.
-MAX_PROBABILITY_GAP = 1e-3
+FILES = ("model.xml", "model.bin", "model.onnx", "preprocess.json", "weights.safetensors")
 
-
-@dataclass(frozen=True)
-class Agreement:
-    """The exported model against torch on validation pictures.
-
-    Gaps are the largest differences of a probability. `served` is the precision that OpenVINO takes by itself on this
-    CPU.
-    """
-
-    pictures: int
-    label_agreement: float
-    probability_gap: float
-    served_label_agreement: float
-    served_probability_gap: float
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """All that a model directory holds: the network, its classes by position, and what turns logits into an answer.
+    """The network and its classes by position.
 
     finetuned   the backbone is no longer the pretrained one, so its weights are kept with the head's
     """
@@ -53,8 +39,6 @@ class Classifier:
     backbone: Backbone
     head: nn.Linear
     classes: tuple[str, ...]
-    temperature: float
-    limits: Limits
     finetuned: bool = False
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -71,59 +55,126 @@ class Classifier:
         """All of it: float32 [n, 3, size, size], normalised -> logits [n, classes]."""
         return nn.Sequential(self.backbone.module, self.head).eval()
 
-    def graph(self) -> openvino.Model:
-        """The same as one graph: uint8 [n, size, size, 3] -> `logits` float32 [n, classes]."""
-        return to_graph(self.network(), self.backbone.preprocess, "logits")
+
+@dataclass(frozen=True)
+class Exported:
+    """The network as graphs, and what each of them is worth on the validation split.
+
+    int8       None where it was not wanted, or may not serve
+    judged     by precision, f32 always among them; `onnx` is judged in f32
+    valid      the precisions that may serve, the fastest first
+    """
+
+    f32: openvino.Model
+    int8: openvino.Model | None
+    onnx: bytes
+    judged: Mapping[str, Judged]
+    judged_onnx: Judged
+    valid: tuple[str, ...]
+
+    @property
+    def precision(self) -> str:
+        """The one that serves."""
+        return self.valid[0]
+
+    @property
+    def served(self) -> Judged:
+        """What that is worth."""
+        return self.judged[self.precision]
+
+    def figures(self) -> ExportFigures:
+        """The same as JSON."""
+        return {
+            "pictures": len(self.served.logits),
+            "precision": self.precision,
+            "precisions": {name: {**_figures(one), "valid": name in self.valid} for name, one in self.judged.items()},
+            "onnx": _figures(self.judged_onnx),
+        }
 
 
-def check(graph: openvino.Model, model: Classifier, pictures: tuple[Picture, ...], threads: int) -> Agreement:
-    """Compares the graph with torch on up to 32 of `pictures`, spread evenly. Raises TrainingError when they differ."""
-    preprocess = model.backbone.preprocess
-    chosen = [pictures[n] for n in np.linspace(0, len(pictures) - 1, min(len(pictures), CHECKED_PICTURES)).astype(int)]
-    batch = np.stack([_input(picture, preprocess) for picture in chosen])
-    network = model.network()
-    with torch.no_grad():
-        parts = [network(normalised(part, preprocess)) for part in np.array_split(batch, -(-len(batch) // 8))]
-    expected = softmax(torch.cat(parts).numpy(), model.temperature)
-    agreements, gaps = [], []
-    for precision in ("f32", ""):
-        compiled = Compiled(graph, threads, precision)
-        request = compiled.request()
-        found = softmax(np.concatenate([compiled.run(request, one[None]) for one in batch]), model.temperature)
-        agreements.append(float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()))
-        gaps.append(float(np.abs(found - expected).max()))
-    if gaps[0] > MAX_PROBABILITY_GAP:
-        raise TrainingError(
-            f"the exported model is not the trained one: on {len(batch)} validation pictures its probabilities differ "
-            f"by up to {gaps[0]:.4f}"
-        )
-    return Agreement(len(batch), agreements[0], gaps[0], agreements[1], gaps[1])
+def _figures(one: Judged) -> GraphFigures:
+    return {
+        "accuracy": one.accuracy,
+        "label_agreement": one.label_agreement,
+        "probability_gap": one.probability_gap,
+    }
 
 
-def write(folder: Path, graph: openvino.Model, model: Classifier, facts: dict[str, Any]) -> None:
+def export(
+    model: Classifier,
+    splits: Mapping[str, Features],
+    parameters: Parameters,
+    *,
+    threads: int,
+    timings: Timings,
+    log: Log,
+) -> Exported:
+    """The graphs that `parameters.precision` asks for, judged on the split `valid`.
+
+    A precision that may not serve is left out, and the log says why. Raises TrainingError where a graph in full
+    precision is not what was trained.
+    """
+    network, preprocess, valid = model.network(), model.backbone.preprocess, splits["valid"]
+    asked = parameters.precision
+    with timings.stage("export"):
+        recorded = traced(network, preprocess)
+        graph, onnx = to_graph(recorded, preprocess, "logits"), onnx_of(recorded, preprocess)
+        graphs = {"f32": (graph, "f32"), "onnx": (openvino.Core().read_model(onnx, b""), "f32")}
+    if asked in ("auto", "bf16"):
+        if computes_bf16():
+            graphs["bf16"] = (graph, "bf16")
+        else:
+            log("precision: bf16 cannot be judged here, because this CPU does not compute in it")
+    if asked in ("auto", "int8"):
+        with timings.stage("quantize"):
+            graphs["int8"] = (quantized(graph, splits["train"].pictures, preprocess, threads), "f32")
+    with timings.stage("validation"):
+        expected, found = logits_of(network, graphs, valid.pictures, preprocess, threads)
+        judged = {name: judge(expected, one, valid.labels, parameters.unknown_keep) for name, one in found.items()}
+    judged_onnx = judged.pop("onnx")
+    require_exact("model.xml", judged["f32"])
+    require_exact("model.onnx", judged_onnx)
+    good = validated(judged, log)
+    return Exported(graph, graphs["int8"][0] if "int8" in good else None, onnx, judged, judged_onnx, good)
+
+
+def write(folder: Path, model: Classifier, exported: Exported, facts: Mapping[str, Any]) -> None:
     """Writes the model directory; model.json, without which nothing loads it, comes last.
 
     facts: further members of model.json: version, metrics, provenance.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)  # an earlier attempt's must not vouch for half of this one
-    openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+    # What an earlier attempt left must not vouch for half of this one, nor lie about unlisted.
+    for name in ("model.json", *INT8_GRAPH):
+        (folder / name).unlink(missing_ok=True)
+    openvino.save_model(exported.f32, folder / "model.xml", compress_to_fp16=False)
+    if exported.int8 is not None:
+        openvino.save_model(exported.int8, folder / INT8_GRAPH[0], compress_to_fp16=False)
+    (folder / "model.onnx").write_bytes(exported.onnx)
     # Not by save_file: its files are for their owner only, and the container may run as somebody else.
     (folder / "weights.safetensors").write_bytes(save(model.weights()))
     model.backbone.preprocess.save(folder / "preprocess.json")
-    files = {name: _sha256(folder / name) for name in FILES}
+    written = FILES + (INT8_GRAPH if exported.int8 is not None else ())
     manifest = {
         "format": FORMAT,
         "backbone": model.backbone.name,
         "classes": [{"index": n, "folder": name, "name": display_name(name)} for n, name in enumerate(model.classes)],
-        "temperature": model.temperature,
-        "threshold": model.limits.probability,
-        "logit_threshold": model.limits.logit,
+        "precision": exported.precision,
+        "precisions": {name: _calibrated(exported.judged[name]) for name in exported.valid},
         **facts,
-        "files": files,
+        "files": {name: _sha256(folder / name) for name in written},
     }
     text = json.dumps(manifest, indent=1, allow_nan=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _calibrated(one: Judged) -> dict[str, Any]:
+    return {
+        "temperature": one.temperature,
+        "threshold": one.limits.probability,
+        "logit_threshold": one.limits.logit,
+        **_figures(one),
+    }
 
 
 def weights_sha256(module: nn.Module) -> str:
@@ -132,10 +183,6 @@ def weights_sha256(module: nn.Module) -> str:
     for name, value in sorted(module.state_dict().items()):
         whole.update(name.encode() + value.numpy().tobytes())
     return whole.hexdigest()
-
-
-def _input(picture: Picture, preprocess: Preprocess) -> Pixels:
-    return preprocess.to_input(preprocess.decode(picture.path.read_bytes(), max_bytes=MAX_BYTES))
 
 
 def _sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from training.errors import TrainingError
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 METHODS = ("head", "finetune")
 SWITCH = ("off", "on")
+PRECISIONS = ("auto", "f32", "bf16", "int8")
 OBJECTIVES = ("validation:loss", "validation:accuracy")
 
 
@@ -91,14 +92,17 @@ class FineTuning(Recipe):
 
 @dataclass(frozen=True)
 class Parameters(Extraction, FineTuning):
-    """Hyperparameters of the training job: those of `Extraction` and `FineTuning`, and two more.
+    """Hyperparameters of the training job: those of `Extraction` and `FineTuning`, and three more.
 
     unknown_keep   share of known (validation) pictures that `confident` keeps
     method         head: the last layer on frozen features; finetune: then the backbone, too, on the pictures
+    precision      what serves, if it loses next to no accuracy on validation; else full precision (f32) does.
+                   auto: the fastest of int8, bf16 (where this CPU computes in it) and f32
     """
 
     unknown_keep: float = 0.95
     method: str = "head"
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,13 @@ _CHECKS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "trials": ("from 1 to 1000", lambda value: 1 <= value <= 1000),
     "parallel": ("from 0 to 100", lambda value: 0 <= value <= 100),
 }
-_CHOICES = {"backbone": BACKBONES, "method": METHODS, "objective": OBJECTIVES, "compile": SWITCH}
+_CHOICES = {
+    "backbone": BACKBONES,
+    "method": METHODS,
+    "precision": PRECISIONS,
+    "objective": OBJECTIVES,
+    "compile": SWITCH,
+}
 
 
 def problem(name: str, value: float) -> str | None:

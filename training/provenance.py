@@ -12,7 +12,7 @@ from training.backbones import Backbone
 from training.parameters import Parameters
 from training.report_shape import ProvenanceFigures
 
-_LIBRARIES = ("torch", "torchvision", "openvino", "numpy", "pillow", "simplejpeg", "safetensors")
+_LIBRARIES = ("torch", "torchvision", "openvino", "nncf", "onnx", "numpy", "pillow", "simplejpeg", "safetensors")
 _ROOT = Path(__file__).resolve().parents[1]
 _CODE_URI = re.compile(r"/([0-9a-f]{64})/[^/]*$")
 

@@ -20,7 +20,7 @@ from training.report_parts import (
     warning,
 )
 from training.report_plots import Line, heat_map, line_chart, reliability_diagram, share_bar, thinned
-from training.report_shape import BadFileFigures, SplitFigures
+from training.report_shape import BadFileFigures, ExportFigures, GraphFigures, SplitFigures
 
 MOST_CLASSES = 500  # rows of the table of classes
 MOST_CONFUSIONS = 20
@@ -189,6 +189,7 @@ def provenance(report: Report) -> Html:
     """What the model was made from, and whether what was exported is what was trained."""
     named = {
         "Model's version": report["model"]["version"],
+        "Precision": report["model"]["precision"],
         "Temperature": f"{report['model']['temperature']:.4f}",
         "Threshold": f"{report['model']['threshold']:.6f}",
         "Logit threshold": f"{report['model']['logit_threshold']:.6f}",
@@ -203,14 +204,27 @@ def provenance(report: Report) -> Html:
     named["Backbone's weights"] = tag("code", made["backbone_sha256"])
     parameters = [[name, shortened(str(value), TEXT_LENGTH)] for name, value in made["parameters"].items()]
     libraries = [[name, found] for name, found in made["libraries"].items()]
-    told = (
-        f"The exported model was compared with torch on {export['pictures']} validation pictures: "
-        f"{export['label_agreement']:.1%} the same answers, probabilities at most {export['probability_gap']:.1g} "
-        f"apart. In the precision that OpenVINO takes by itself: {export['served_label_agreement']:.1%} and "
-        f"{export['served_probability_gap']:.1g}."
-    )
     tables = [table("Parameters", ["Name", "Value"], parameters), table("Libraries", ["Name", "Version"], libraries)]
-    return join([tag("p", told), facts(named), tag("div", *tables, class_="charts")])
+    return join([_precisions(export), facts(named), tag("div", *tables, class_="charts")])
+
+
+def _precisions(export: ExportFigures) -> Html:
+    """Every exported graph against torch."""
+    rows = [
+        [
+            name,
+            *_against_torch(one),
+            "serves" if name == export["precision"] else "may serve" if one["valid"] else "loses too much",
+        ]
+        for name, one in export["precisions"].items()
+    ]
+    rows.append(["ONNX, in f32", *_against_torch(export["onnx"]), "for others"])
+    heads = ["Precision", "#Accuracy", "#As torch", "#Probabilities apart by up to", "Use"]
+    return table(f"Exported graphs on {counted(export['pictures'], 'validation picture')}", heads, rows)
+
+
+def _against_torch(one: GraphFigures) -> list[str]:
+    return [percent(one["accuracy"]), percent(one["label_agreement"]), f"{one['probability_gap']:.1g}"]
 
 
 def _file(name: str) -> str:

@@ -105,14 +105,28 @@ class EpochFigures(TypedDict):
     validation_accuracy: float
 
 
-class ExportFigures(TypedDict):
-    """The exported model against torch on some validation pictures; gaps are between probabilities."""
+class GraphFigures(TypedDict):
+    """An exported graph on the validation split: its accuracy; how often its label is torch's; the largest difference
+    of a probability."""
 
-    pictures: int
+    accuracy: float
     label_agreement: float
     probability_gap: float
-    served_label_agreement: float
-    served_probability_gap: float
+
+
+class PrecisionFigures(GraphFigures):
+    """The same for a precision; `valid`: it may serve, because it loses no more accuracy than is allowed."""
+
+    valid: bool
+
+
+class ExportFigures(TypedDict):
+    """What was exported, judged on all validation pictures; `precision` is the one that serves."""
+
+    pictures: int
+    precision: str
+    precisions: Mapping[str, PrecisionFigures]
+    onnx: GraphFigures
 
 
 class ProvenanceFigures(TypedDict):

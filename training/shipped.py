@@ -11,12 +11,12 @@ from typing import Any, TypedDict
 import numpy as np
 import openvino
 
-from serving.manifest import ModelRefused, read_manifest
+from serving.manifest import ModelRefused, Precision, read_manifest
 from serving.preprocess import Preprocess
 from training.archive import unpack
 from training.calibrate import Labels, Limits, Logits, Probabilities, softmax
 from training.data import Picture
-from training.engine import Compiled
+from training.engine import Compiled, computes_bf16, for_one
 from training.errors import TrainingError
 from training.evaluation_shape import ModelFigures
 from training.features import BadFile
@@ -40,9 +40,6 @@ class _Manifest(TypedDict):
     version: str
     backbone: str
     classes: Sequence[_Class]
-    temperature: float
-    threshold: float
-    logit_threshold: float
 
 
 @dataclass(frozen=True)
@@ -71,25 +68,26 @@ class Answers:
 
 
 class Shipped:
-    """A verified model, compiled in the precision that serves (f32). `training` is its training.json.
+    """A verified model, compiled in the precision that serves. `training` is its training.json.
 
     training_problem: why `training` is None.
     """
 
     def __init__(self, folder: Path, threads: int) -> None:
         """`folder`: a model directory; it is not needed afterwards. Raises ValueError when it is not a whole one."""
-        manifest = _verified(folder)
+        manifest, precision = _verified(folder)
         self.figures: ModelFigures = {
             "version": manifest["version"],
             "backbone": manifest["backbone"],
             "classes": [one["folder"] for one in manifest["classes"]],
-            "temperature": manifest["temperature"],
-            "threshold": manifest["threshold"],
-            "logit_threshold": manifest["logit_threshold"],
+            "precision": precision.name,
+            "temperature": precision.temperature,
+            "threshold": precision.threshold,
+            "logit_threshold": precision.logit_threshold,
         }
         self.preprocess = Preprocess.load(folder / "preprocess.json")
         self._threads = threads
-        self._compiled = _compiled(folder, self.preprocess.size, len(self.classes), threads)
+        self._compiled = _compiled(folder, precision, self.preprocess, len(self.classes), threads)
         self.training: TrainingRecord | None = None
         self.training_problem = ""
         try:
@@ -151,28 +149,28 @@ def _without_pixels(reading: Reading) -> Reading:
     return replace(reading, pixels=None)
 
 
-def _verified(folder: Path) -> _Manifest:
-    """model.json, once the server would vouch for the folder: what is judged is what can serve, and nothing else."""
+def _verified(folder: Path) -> tuple[_Manifest, Precision]:
+    """model.json and what serves, once the server would vouch for the folder: what is judged is what can serve."""
     try:
-        read_manifest(folder)
+        precision = read_manifest(folder).served("", computes_bf16())
     except ModelRefused as error:
         raise ValueError(str(error)) from error
     manifest = read_document(folder / "model.json", _Manifest)
     if len({one["folder"] for one in manifest["classes"]}) < max(2, len(manifest["classes"])):
         raise ValueError("model.json: two classes at least are needed, and no folder twice")
-    return manifest
+    return manifest, precision
 
 
-def _compiled(folder: Path, size: int, classes: int, threads: int) -> Compiled:
-    """The graph, for one picture at a time, as serving compiles it."""
+def _compiled(folder: Path, precision: Precision, preprocess: Preprocess, classes: int, threads: int) -> Compiled:
+    """The graph of a precision, for one picture at a time, as serving compiles it."""
+    structure, weights = precision.graph
     try:
-        graph = openvino.Core().read_model(folder / "model.xml", folder / "model.bin")
-        graph.reshape([1, size, size, 3])
+        graph = for_one(openvino.Core().read_model(folder / structure, folder / weights), preprocess)
         inputs, outputs = graph.inputs, graph.outputs
         if len(inputs) != 1 or inputs[0].get_element_type() != openvino.Type.u8:
-            raise ValueError("model.xml: the model must have one input, of type uint8")
+            raise ValueError(f"{structure}: the model must have one input, of type uint8")
         if [tuple(output.shape) for output in outputs] != [(1, classes)]:
-            raise ValueError(f"model.xml: it must give logits, and nothing else, for {classes} classes")
-        return Compiled(graph, threads)
+            raise ValueError(f"{structure}: it must give logits, and nothing else, for {classes} classes")
+        return Compiled(graph, threads, precision.arithmetic)
     except RuntimeError as error:
-        raise ValueError(f"model.xml: OpenVINO cannot load it: {str(error).strip().splitlines()[-1]}") from error
+        raise ValueError(f"{structure}: OpenVINO cannot load it: {str(error).strip().splitlines()[-1]}") from error

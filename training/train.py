@@ -26,11 +26,11 @@ from typing import cast
 
 from training import backbones, data, head
 from training.accounts import Accounts, account_for_files
-from training.calibrate import fit_temperature, limits_for, softmax
+from training.calibrate import softmax
 from training.checkpoint import Checkpoints
 from training.distributed import Group, device_of, joined
 from training.evaluation import Evaluation, evaluate
-from training.export import Classifier, check, weights_sha256, write
+from training.export import Classifier, export, weights_sha256, write
 from training.extracted import Extracted, Origin, extract
 from training.features import Features
 from training.features_store import read_features, require_origin, require_same_pictures
@@ -43,7 +43,7 @@ from training.parameters import Parameters, Recipe, parse
 from training.program import keep_freed_memory, quiet_torch, run_program, say, say_epoch
 from training.provenance import code_version, provenance
 from training.record import TrainingRecord, write_record
-from training.report_shape import DataFigures, EpochFigures, ExportFigures
+from training.report_shape import DataFigures, EpochFigures
 from training.usage import Timings, peak_memory_mb
 
 
@@ -59,11 +59,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training came to: the network, how it went, and the features that this network gives for valid/."""
+    """What training came to: the network, how it went, and the splits' pictures with their labels."""
 
     backbone: backbones.Backbone
     fit: Fit
-    valid: Features
+    splits: dict[str, Features]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -129,7 +129,7 @@ def train_head(job: Job, extracted: Extracted, backbone: backbones.Backbone, ver
             checkpoints=checkpoints(job, "head", job.parameters, version),
         )
         job.group.require_same(weights_sha256(fit.head), "the trained weights")
-    return Trained(backbone, fit, extracted.splits["valid"])
+    return Trained(backbone, fit, extracted.splits)
 
 
 def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, version: str) -> Trained:
@@ -151,7 +151,7 @@ def train_network(job: Job, extracted: Extracted, backbone: backbones.Backbone, 
             digest = weights_sha256(module)
             say(f"finetune: rank {job.group.rank}: sha256 of the {what} {digest}")
             job.group.require_same(digest, f"the trained weights of the {what}")
-    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, tuned.valid)
+    return Trained(replace(backbone, module=tuned.backbone), tuned.fit, splits)
 
 
 def checkpoints(job: Job, stage: str, parameters: Parameters, version: str) -> Checkpoints | None:
@@ -179,23 +179,20 @@ def teller(job: Job) -> Callable[[Epoch], None]:
 
 
 def finish(job: Job, trained: Trained, accounts: Accounts) -> None:
-    """Calibrates and measures on validation, exports and checks, writes the model directory."""
-    valid, best = trained.valid, trained.fit.best
-    logits = head.logits(trained.fit.head, valid).numpy()
-    temperature = fit_temperature(logits, valid.labels)
-    probabilities = softmax(logits, temperature)
-    limits = limits_for(probabilities, logits, job.parameters.unknown_keep)
-    validation = evaluate(probabilities, logits, valid.labels, limits)
-    metrics = figures(best, validation)
+    """Exports, calibrates and measures on validation, writes the model directory."""
+    valid, best = trained.splits["valid"], trained.fit.best
     finetuned = job.parameters.method == "finetune"
-    model = Classifier(trained.backbone, trained.fit.head, accounts.classes, temperature, limits, finetuned)
+    model = Classifier(trained.backbone, trained.fit.head, accounts.classes, finetuned)
+    exported = export(model, trained.splits, job.parameters, threads=job.host.cpus, timings=job.timings, log=say)
+    served = exported.served
+    probabilities = softmax(served.logits, served.temperature)
+    validation = evaluate(probabilities, served.logits, valid.labels, served.limits)
+    metrics = figures(best, validation)
+    say(f"precision: {exported.precision} serves, of {', '.join(exported.judged)}")
     shipped = metrics | {"epoch": best.number}
     origin = provenance(job.parameters, accounts.version, job.host.code, trained.backbone)
-    with job.timings.stage("export"):
-        graph = model.graph()
-        agreement = check(graph, model, valid.pictures, job.host.cpus)
-        facts = {"version": job.parameters.run_name, "metrics": shipped, "provenance": origin}
-        write(job.host.model_dir, graph, model, facts)
+    facts = {"version": job.parameters.run_name, "metrics": shipped, "provenance": origin}
+    write(job.host.model_dir, model, exported, facts)
     # Once more for the epoch that is shipped: SageMaker keeps the last value of each metric as the job's own.
     for name, value in metrics.items():
         say(format_metric(name, value, best.number))
@@ -204,13 +201,13 @@ def finish(job: Job, trained: Trained, accounts: Accounts) -> None:
         "version": job.parameters.run_name,
         "metrics": shipped,
         "provenance": origin,
-        "temperature": temperature,
-        "threshold": limits.probability,
-        "logit_threshold": limits.logit,
+        "temperature": served.temperature,
+        "threshold": served.limits.probability,
+        "logit_threshold": served.limits.logit,
         "data": cast(DataFigures, asdict(accounts)),
         "history": [cast(EpochFigures, asdict(epoch)) for epoch in trained.fit.history],
         "validation": validation.document(accounts.classes, valid.names),
-        "export": cast(ExportFigures, asdict(agreement)),
+        "export": exported.figures(),
         "hosts": job.group.world,
         "timings_seconds": dict(job.timings.seconds),
         "peak_memory_mb": peak_memory_mb(),
@@ -223,7 +220,7 @@ def figures(best: Epoch, validation: Evaluation) -> dict[str, float]:
     return {
         "train:loss": best.train_loss,
         "validation:loss": best.validation_loss,
-        "validation:accuracy": best.validation_accuracy,
+        "validation:accuracy": validation.accuracy,
         "validation:calibration_error": validation.calibration_error,
     }
 

@@ -27,6 +27,7 @@ RUN_DEFAULTS = {
     "train.volume_gb": "TrainingVolumeGb",
     "train.max_runtime_seconds": "TrainingMaxRuntimeSeconds",
     "train.spot": "TrainingSpot",
+    "train.precision": "TrainingPrecision",
     "endpoint.instance_type": "EndpointInstanceType",
     "endpoint.initial_instances": "ScalingMinimum",
     "endpoint.minimum": "ScalingMinimum",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from serving.preprocess import ImageTooLarge, Preprocess, UnreadableImage, UnsupportedImage
@@ -20,6 +21,10 @@ from tests.bad_pictures import (
     turned,
     webp_of_size,
 )
+from training.data import Picture
+from training.engine import Compiled, to_graph
+from training.pictures import read, views
+from training.tensors import normalised
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 WHOLE = {kind: encode(scenery(), kind) for kind in ("JPEG", "PNG", "WEBP")}
@@ -66,6 +71,33 @@ class TestExactness:
         assert first.dtype == np.uint8
         np.testing.assert_array_equal(first, preprocess.to_input(preprocess.decode(data)))
         np.testing.assert_array_equal(first, preprocess(data))
+
+
+class TestTrainingAndServing:
+    """The contract: one picture is one tensor, in training, in the graph that serves and by the textbook."""
+
+    @pytest.mark.parametrize("size", [(384, 256), (1200, 900)])
+    def test_training_sees_the_very_pixels_of_serving(self, size: tuple[int, int], tmp_path: Path) -> None:
+        preprocess = Preprocess()
+        path = tmp_path / "dog.jpg"
+        path.write_bytes(encode(Image.open(PICTURES / "dalmatian.jpg").resize(size), "JPEG", quality=90))
+        picture = Picture("train/a/dog.jpg", path, 0)
+
+        pixels = read(picture, preprocess).pixels
+        assert pixels is not None
+        found = views(picture, pixels, preprocess, 2, seed=1)[0]
+
+        np.testing.assert_array_equal(found, preprocess(path.read_bytes()))
+
+    def test_the_graph_normalises_to_1e_5_as_torch_and_the_textbook_do(self) -> None:
+        preprocess = Preprocess(32, 36)
+        batch = np.stack([preprocess(WHOLE["PNG"])])
+        compiled = Compiled(to_graph(torch.nn.Identity(), preprocess, "tensor"), threads=1)
+
+        textbook = (batch / 255 - np.array(preprocess.mean)) / np.array(preprocess.std)
+
+        for found in (compiled.run(compiled.request(), batch), normalised(batch, preprocess).numpy()):
+            np.testing.assert_allclose(found, textbook.transpose(0, 3, 1, 2), atol=1e-5)
 
 
 class TestOrientation:

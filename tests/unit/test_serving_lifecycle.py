@@ -21,6 +21,7 @@ from tests.bad_pictures import encode
 from tests.tiny_model import write_model_directory, write_model_json
 from tests.unit.serving_process import ROOT, read_reply, running
 
+FULL = {"temperature": 1.0, "threshold": 0.9, "logit_threshold": -8.0}  # what calibrates a precision
 RED = encode(Image.new("RGB", (40, 40), "red"), "PNG")
 
 
@@ -80,10 +81,14 @@ class TestRefusesToStart:
             ({"classes": [{"index": 0, "name": "Dog"}]}, "1 classes"),
             ({"classes": [{"index": 1, "name": "Dog"}]}, "numbered"),
             ({"classes": [{"name": "Dog"}]}, "index"),
-            ({"temperature": 0}, "temperature"),
-            ({"threshold": "high"}, "threshold"),
-            ({"logit_threshold": None}, "logit_threshold is not a number"),
-            ({"logit_threshold": float("nan")}, "logit_threshold is not a number"),
+            ({"precision": "int8"}, "precision 'int8' is none of precisions"),
+            ({"precisions": {}}, "precisions must tell of f32"),
+            ({"precisions": {"f32": FULL, "int4": FULL}}, "none but int8, bf16, f32"),
+            ({"precisions": {"f32": FULL, "int8": FULL}}, "int8.xml is not listed in files"),
+            ({"precisions": {"f32": FULL | {"temperature": 0}}}, "temperature"),
+            ({"precisions": {"f32": FULL | {"threshold": "high"}}}, "threshold"),
+            ({"precisions": {"f32": FULL | {"logit_threshold": None}}}, "logit_threshold is not a number"),
+            ({"precisions": {"f32": FULL | {"logit_threshold": float("nan")}}}, "logit_threshold is not a number"),
             ({"version": ""}, "version"),
             ({"files": {}}, "not listed"),
         ],
@@ -180,7 +185,11 @@ class TestSettings:
     def test_defaults_are_those_of_the_container_contract(self) -> None:
         settings = read_settings({})
         assert (str(settings.model_dir), settings.host, settings.port) == ("/opt/ml/model", "0.0.0.0", 8080)
-        assert settings.precision == "f32"  # what training measured; OpenVINO by itself would take bf16 on some CPUs
+        assert settings.precision == ""  # what training chose
+
+    def test_a_precision_that_nobody_knows_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="SERVING_PRECISION: 'f16' is none of int8, bf16, f32"):
+            read_settings({"SERVING_PRECISION": "f16"})
 
     def test_sagemaker_may_choose_the_port(self) -> None:
         assert read_settings({"SAGEMAKER_BIND_TO_PORT": "9000"}).port == 9000

@@ -164,7 +164,7 @@ def test_two_processes_under_torchrun_resume_exactly_after_sigterm(tmp_path: Pat
         check=True,
         capture_output=True,
     )
-    settings = {"epochs": "300", "batch_size": "7"}
+    settings = {"epochs": "300", "batch_size": "7", "precision": "f32"}
 
     # given a run that is stopped as a Spot instance is
     with torchrun(data, tmp_path / "cut", tmp_path / "features", **settings) as process:

@@ -263,7 +263,7 @@ def test_the_job_fine_tunes_and_what_is_served_is_what_was_trained(
 
     assert job.status == 0
     assert [epoch["number"] for epoch in job.record["history"]] == [0, 1, 2]
-    assert job.record["export"]["label_agreement"] == 1.0
+    assert job.record["export"]["precisions"]["f32"]["label_agreement"] == 1.0
     assert "finetune on cpu: effective batch size 8, 1 hosts x up to 8 pictures" in capsys.readouterr().out
     assert (
         len(Model(read_manifest(job.model), threads=1).run(next(pictures.glob("valid/*/*")).read_bytes()).logits) == 3
@@ -278,6 +278,7 @@ def test_the_job_fine_tunes_and_what_is_served_is_what_was_trained(
 def test_two_processes_learn_together_what_one_learns_alone(pictures: Path, tmp_path: Path) -> None:
     """The last batch is of one picture, so one of the two has nothing to do in it."""
     settings = {"method": "finetune", "epochs": "1", "views": "1", "batch_size": "17", "ema": "0.9", "unfreeze": "3"}
+    settings |= {"precision": "f32"}
     script = [str(ROOT / "training" / "train.py"), *arguments(**settings)]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     outs = {}

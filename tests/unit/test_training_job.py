@@ -59,10 +59,10 @@ def test_the_model_directory_is_whole_and_serving_takes_it(job: Job) -> None:
 
 def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
     """From a file's bytes: serving's own path against torch with the stored head."""
-    served = Model(read_manifest(job.model), threads=1, precision="f32")
+    served = Model(read_manifest(job.model), threads=1)
     backbone = backbones.load("efficientnet_lite0", None)
     weights = load_file(job.model / "weights.safetensors")
-    temperature = job.manifest["temperature"]
+    temperature = job.manifest["precisions"]["f32"]["temperature"]
     for path in sorted(data.glob("valid/*/*.jpg")):
         picture = np.stack([backbone.preprocess(path.read_bytes())])
         with torch.no_grad():
@@ -94,8 +94,12 @@ def test_the_record_accounts_for_everything(job: Job) -> None:
     assert [epoch["number"] for epoch in record["history"]] == [1, 2, 3]
     assert np.array(record["validation"]["confusion"]).sum() == 9
     assert set(record["validation"]["per_class"]) == set(CLASSES)
-    assert record["export"]["label_agreement"] == 1.0
-    assert set(record["timings_seconds"]) == {"data", "backbone", "features", "head", "export"}
+    exported = record["export"]
+    assert (exported["pictures"], exported["precision"], set(exported["precisions"])) == (9, "f32", {"f32"})
+    for one in (exported["precisions"]["f32"], exported["onnx"]):
+        assert (one["accuracy"], one["label_agreement"]) == (record["validation"]["accuracy"], 1.0)
+        assert one["probability_gap"] < 1e-4
+    assert set(record["timings_seconds"]) == {"data", "backbone", "features", "head", "export", "validation"}
     assert record["metrics"] == job.manifest["metrics"]
     assert not (job.folder / "output").exists()
 
@@ -127,10 +131,9 @@ def test_the_test_split_is_never_opened(monkeypatch: pytest.MonkeyPatch, job: Jo
     assert other.manifest["provenance"]["data_version"] == job.manifest["provenance"]["data_version"]
     assert not [name for name in other.manifest["metrics"] if name.startswith("test:")]
     # and, this being a second run with the same seed: the same weights, bit for bit
-    for name in ("weights.safetensors", "model.bin"):
+    for name in ("weights.safetensors", "model.bin", "model.onnx"):
         assert other.manifest["files"][name] == job.manifest["files"][name]
-    for name in ("temperature", "threshold", "logit_threshold"):
-        assert other.manifest[name] == job.manifest[name]
+    assert other.manifest["precisions"] == job.manifest["precisions"]
 
 
 def with_bad_files(data: Path, folder: Path) -> Path:

@@ -155,4 +155,4 @@ def test_photographs_of_twenty_breeds_are_told_apart(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "model" / "training.json").read_text())
     assert record["validation"]["accuracy"] >= 0.94
     assert record["validation"]["top5"] >= 0.98
-    assert record["export"]["label_agreement"] == 1.0
+    assert record["export"]["precisions"]["f32"]["label_agreement"] == 1.0

@@ -19,7 +19,7 @@ from training.program import guarded
 ROOT = Path(__file__).parents[2]
 CLASSES = ("001.Red_disc", "002.Blue_box", "003.Green_tent")
 COUNTS = {"train": 6, "valid": 3, "test": 3}
-QUICK = {"epochs": "3", "batch_size": "8", "run_name": "tiny"}
+QUICK = {"epochs": "3", "batch_size": "8", "run_name": "tiny", "precision": "f32"}
 
 
 def shape(label: int, seed: object) -> Image.Image:

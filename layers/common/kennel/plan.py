@@ -21,7 +21,7 @@ OBJECTIVE = "validation:loss"  # per picture, so that trials with different batc
 # What the programs take, from `features` and `train`.
 _FEATURES = ("backbone", "views", "seed", "max_bad_share")
 _HEAD = (*ranges.TUNABLE, "seed")
-_TRAIN = (*_FEATURES, *_HEAD[:-1], "method", "unfreeze", "ema", "accumulate")
+_TRAIN = (*_FEATURES, *_HEAD[:-1], "method", "unfreeze", "ema", "accumulate", "precision")
 _SAGEMAKER_STRATEGIES = {"bayesian": "Bayesian", "hyperband": "Hyperband", "random": "Random", "grid": "Grid"}
 
 

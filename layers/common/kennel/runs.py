@@ -148,6 +148,14 @@ RUN_FIELDS = (
         1,
         1024,
     ),
+    Field(
+        "train.precision",
+        str,
+        "what the container computes in: `f32`; `bf16` or `int8`, if it loses at most half a point of validation "
+        "accuracy, else `f32`; `auto` the fastest of them",
+        "auto",
+        choices=("auto", "f32", "bf16", "int8"),
+    ),
     Field("train.seed", int, "same seed, same data, same machine: same model", 1, 0, 2**31 - 1),
     Field("train.max_bad_share", float, "share of unreadable pictures above which training stops", 0.05, 0, 1),
     Field(
