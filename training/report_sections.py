@@ -117,7 +117,8 @@ def training(record: TrainingRecord) -> Html:
     accuracy = [Line("validation", "second", [one["validation_accuracy"] for one in history])]
     told = (
         f"Epoch {best['number']} of {len(history)} is shipped: validation accuracy {best['validation_accuracy']:.1%}, "
-        f"loss {best['validation_loss']:.4f}. Training loss includes label smoothing and augmented views."
+        f"loss {best['validation_loss']:.4f}. Training loss includes label smoothing and augmented views; "
+        "validation loss is that at the best temperature."
     )
     kept = thinned(range(len(history)), MOST_EPOCHS)
     rows = [
