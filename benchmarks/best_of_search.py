@@ -73,9 +73,11 @@ def main() -> int:
         each = max(whole.sizes.values())
         few = whole.linked(scratch / "few-pictures", {"train": FEW, "valid": each, "test": each})
         found = {"all": best_of(folder, scratch / "all"), "few": best_of(few, scratch / "few")}
+    error = found["all"].figures["calibration_error"]
     claims: list[Claim] = [
         claim("test accuracy, 20 breeds, best of 50 trials", ">=", 0.95, found["all"].figures["accuracy"], "share"),
         claim("the same with 5 training pictures a breed", ">=", 0.88, found["few"].figures["accuracy"], "share"),
+        claim("expected calibration error on test, best of 50 trials", "<=", 0.03, error, "of 1"),
         figure("50 trials on 20 breeds, one job, from start to end", found["all"].search_seconds, "s"),
     ]
     return record("best_of_search", claims, {name: vars(one) for name, one in found.items()})

@@ -1,7 +1,7 @@
 """The pipeline on real photographs: 20 breeds, 800 training pictures, default settings, accuracy over the API.
 
-Needs the development photographs beside the checkout (../shared/data/dogs, or KENNEL_PHOTOGRAPHS=folder); they are
-not in this repository.
+Needs the development photographs beside the checkout (../shared/data/dogs, or DATA=folder); they are not in this
+repository.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tools import ask, demo, local_stack
 
 def main() -> int:
     """Measure and record."""
-    folder = Path(os.environ.get("KENNEL_PHOTOGRAPHS", ROOT.parent / "shared" / "data" / "dogs"))
+    folder = Path(os.environ.get("DATA", ROOT.parent / "shared" / "data" / "dogs"))
     if not folder.is_dir():
         print(f"skipped: no photographs at {folder}")
         return 0

@@ -2,7 +2,7 @@
 
 A training with default settings on 20 breeds, then the test photographs and those of the unknown breeds through what
 answers them in an endpoint, `serving.model`. Needs the development photographs beside the checkout (../shared/data/dogs
-and dogs-unknown, or KENNEL_PHOTOGRAPHS=folder and, beside it, folder-unknown); they are not in this repository.
+and dogs-unknown, or DATA=folder and, beside it, folder-unknown); they are not in this repository.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> int:
 
 def photographs() -> tuple[Path, Path] | None:
     """The folders of known and of unknown breeds; None, with a word to the reader, where they are not there."""
-    known = Path(os.environ.get("KENNEL_PHOTOGRAPHS", ROOT.parent / "shared" / "data" / "dogs"))
+    known = Path(os.environ.get("DATA", ROOT.parent / "shared" / "data" / "dogs"))
     unknown = known.with_name(f"{known.name}-unknown")
     if not known.is_dir() or not unknown.is_dir():
         print(f"skipped: no photographs at {known} and {unknown}")
