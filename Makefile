@@ -15,7 +15,7 @@ demo: setup ## the main job on this machine, from pictures to answers (DATA=fold
 	@$(PY) -m tools.demo demo $(if $(filter full,$(PIPELINE)),--full) $(if $(DATA),--data "$(DATA)")
 
 .PHONY: up
-up: setup ## the same, left running; writes .local/stack.json and prints a curl line
+up: setup ## the same, left running; writes .local/stack.json, prints a curl line and a page's address
 	@$(PY) -m tools.demo up $(if $(DATA),--data "$(DATA)")
 
 .PHONY: down

@@ -2,7 +2,7 @@
 
 demo [--data DIR]          embedded AWS up, sam build, sam deploy, upload, pipeline, predictions; then all is stopped
 demo --full [--data DIR]   the whole pipeline instead: tune, train three ways, update, scale, tear down
-up   [--data DIR]          the same as demo, but left running; writes .local/stack.json and prints a curl line
+up   [--data DIR]          the same as demo, but left running; writes .local/stack.json, prints a curl line and a page
 down                       stops what `up` left running and removes its state
 """
 
@@ -110,6 +110,8 @@ def up(console: Console, data: Path | None) -> None:
         f"curl -s -H 'x-api-key: {stack.api_key}' -H 'content-type: {ask.content_type(shown)}' "
         f"--data-binary @{_shown(shown)} '{stack.api_url}/predictions?top_k=5'"
     )
+    console.print("\nOr open the page, which asks once for that key:\n", highlight=False)
+    print(f"{stack.api_url}/")
 
 
 def down() -> None:

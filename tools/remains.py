@@ -16,6 +16,7 @@ STACK_TAG = "kennel:stack"
 # Log groups of the template, by the stack's name. (tests/contract compares.)
 LOG_GROUPS = (
     "/aws/lambda/{}-classify",
+    "/aws/lambda/{}-site",
     "/aws/lambda/{}-validate-run",
     "/aws/lambda/{}-publish-code",
     "/aws/apigateway/{}-access",

@@ -10,17 +10,19 @@ from typing import Any
 import boto3
 import pytest
 from kennel.errors import InvalidRun
-from kennel.settings import classify_settings, validate_run_settings
+from kennel.settings import classify_settings, site_settings, validate_run_settings
 from moto import mock_aws
 
 from functions.classify import app as classify
+from functions.site import app as site
 from functions.validate_run import app as validate_run
 from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, png
 
 EVENTS = Path(__file__).parents[2] / "events"
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 PIPELINE = [name for name in NAMES if name.removeprefix("bad_").startswith("pipeline_")]
-REQUESTS = [name for name in NAMES if name not in PIPELINE]
+SITE = [name for name in NAMES if name.startswith("site_")]
+REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *SITE)]
 
 # Event -> (status, slug, a part of the detail). Every bad_*.json must be here.
 REFUSED = {
@@ -107,6 +109,7 @@ ENVIRONMENT = {
     "CODE_SHA256": "0" * 64,
     "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel",
     "DEFAULTS": "{}",
+    "API_AUTH": "API_KEY",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -117,7 +120,8 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[None]:
     """The environment and the data bucket that the events are written for. No event changes either."""
-    caches = (classify_settings, validate_run_settings, classify._s3, classify._session, validate_run._s3)
+    settings = (classify_settings, site_settings, validate_run_settings)
+    caches = (*settings, classify._s3, classify._session, site._client, validate_run._s3)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -191,6 +195,23 @@ def test_bad_pipeline_inputs_are_refused_for_what_their_name_says(stack: Runtime
     with pytest.raises(InvalidRun) as caught:
         validate_run.handler(load(name), LambdaContext())
     assert REFUSED[name][2] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "part"),
+    [
+        ("site_page", 200, "<h1>What does the picture show?</h1>"),
+        ("site_health", 200, '"status":"ok"'),
+        ("site_openapi", 200, '"openapi":"3.1.0"'),
+        ("site_model", 503, "no model is in service"),  # in this account nothing was deployed
+    ],
+)
+def test_what_the_site_tells_is_what_the_events_name_says(stack: Runtime, name: str, status: int, part: str) -> None:
+    answer: Any = site.handler(load(name), LambdaContext())
+
+    assert answer["statusCode"] == status, answer["body"]
+    assert part in answer["body"]
+    assert not stack.calls
 
 
 def test_every_bad_event_is_in_the_table_and_the_other_way_round() -> None:

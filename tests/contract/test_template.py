@@ -109,7 +109,9 @@ def test_functions_get_exactly_the_environment_they_read() -> None:
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
     }
-    for name, reader in (("ClassifyFunction", "classify_settings"), ("ValidateRunFunction", "validate_run_settings")):
+    for function in ("Classify", "Site", "ValidateRun"):
+        name = f"{function}Function"
+        reader = re.sub(r"(?<!^)([A-Z])", r"_\1", function).lower() + "_settings"
         given = {key for key in FUNCTIONS[name]["Environment"]["Variables"] if not key.startswith("POWERTOOLS_")}
         given |= {"AWS_REGION"} & readers[reader]  # which Lambda itself sets
         assert given == {value for value in readers[reader] if isinstance(value, str) and value.isupper()}, name
@@ -158,6 +160,22 @@ def test_what_classify_may_do_is_its_whole_job_and_no_more() -> None:
         "ClassifyRole.AskOwnEndpoint": "sagemaker:InvokeEndpoint",
         "ClassifyRole.ReadOwnPictures": "s3:GetObject",
         "ClassifyRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    }
+
+
+def test_what_the_gateway_refuses_by_itself_carries_the_requests_id() -> None:
+    answers = template.resources("AWS::Serverless::Api")["Api"]["GatewayResponses"]
+    assert set(answers) == {"DEFAULT_4XX", "DEFAULT_5XX"}
+    for answer in answers.values():
+        assert answer["ResponseParameters"] == {"Headers": {"X-Request-Id": "context.requestId"}}
+
+
+def test_what_shows_the_page_may_neither_ask_the_model_nor_read_a_picture() -> None:
+    allowed = {name: statement["Action"] for name, statement in template.statements() if name.startswith("SiteRole.")}
+    assert allowed == {
+        "SiteRole.SeeOwnEndpoint": "sagemaker:DescribeEndpoint",
+        "SiteRole.ReadReports": "s3:GetObject",
+        "SiteRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
     }
 
 

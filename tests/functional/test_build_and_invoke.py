@@ -72,6 +72,15 @@ def test_bad_events_are_refused_for_what_their_name_says(classify: invoke.Emulat
     assert part in body["detail"]
 
 
+def test_the_built_site_carries_its_page(build: Path) -> None:
+    function = invoke.built_function("SiteFunction", build)
+    with invoke.emulating(function, function.environment) as emulator:
+        answer: Any = emulator.invoke(event("site_page"))
+
+    assert answer["statusCode"] == 200
+    assert "<h1>What does the picture show?</h1>" in answer["body"]
+
+
 def test_a_refused_run_has_the_error_name_that_the_state_machine_matches(build: Path) -> None:
     function = invoke.built_function("ValidateRunFunction", build)
     with invoke.emulating(function, function.environment) as emulator:

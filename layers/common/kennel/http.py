@@ -66,10 +66,16 @@ def request_id(event: object, context: object) -> str:
 
 def json_answer(status: int, payload: object, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:
     """A proxy answer with a JSON body. `headers` add to the usual ones or replace them."""
+    text = json.dumps(payload, separators=(",", ":"))
+    return text_answer(status, text, request_id, {"Content-Type": "application/json", **(headers or {})})
+
+
+def text_answer(status: int, text: str, request_id: str, headers: Mapping[str, str]) -> Answer:
+    """A proxy answer with a text as it is; `headers` say what it is, and add to the usual ones or replace them."""
     return {
         "statusCode": status,
-        "headers": {"Content-Type": "application/json", **_ALWAYS, "X-Request-Id": request_id, **(headers or {})},
-        "body": json.dumps(payload, separators=(",", ":")),
+        "headers": {**_ALWAYS, "X-Request-Id": request_id, **headers},
+        "body": text,
         "isBase64Encoded": False,
     }
 

@@ -22,6 +22,15 @@ class ClassifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """What `site` needs: the endpoint it tells about, the bucket of its reports, and how callers prove who they are."""
+
+    endpoint_name: str
+    artifact_bucket: str
+    api_auth: str
+
+
+@dataclass(frozen=True, slots=True)
 class ValidateRunSettings:
     """What `validate_run` needs: the stack's own names, its code bundle, and its parameters as a run's defaults."""
 
@@ -44,6 +53,16 @@ def classify_settings() -> ClassifySettings:
         own_buckets=tuple(name.strip() for name in _text("OWN_BUCKETS").split(",") if name.strip()),
         max_image_bytes=int(_number("MAX_IMAGE_BYTES", 4_500_000)),
         url_timeout_seconds=_number("URL_TIMEOUT_SECONDS", 5.0),
+    )
+
+
+@cache
+def site_settings() -> SiteSettings:
+    """The settings of `site`; raises SettingsError naming the first variable that is missing."""
+    return SiteSettings(
+        endpoint_name=_text("ENDPOINT_NAME"),
+        artifact_bucket=_text("ARTIFACT_BUCKET"),
+        api_auth=_text("API_AUTH"),
     )
 
 

@@ -27,7 +27,18 @@ def _object(world: World) -> str:
     return _post(world, json={"s3": f"s3://{bucket}/{found['Key']}"})
 
 
+def _model(world: World) -> str:
+    """What is serving, looked up anew."""
+    stack = world.quick.stack
+    headers = {"x-api-key": stack.api_key, "cache-control": "no-cache"}
+    answer = httpx.get(f"{stack.api_url}/model", headers=headers, timeout=60.0)
+    told = answer.status_code == 200 and answer.json()["metrics"] and answer.json()["classes"] == ["beagle"]
+    return "" if told else f"{answer.status_code} {answer.text}"
+
+
 BYTES = Path("a picture's bytes", _bytes, serving)
 OBJECT = Path("a picture in S3", _object, serving)
 ANSWER_LOG = Path("the function's log of a request", logged("ClassifyLogs", _bytes), serving)
+MODEL = Path("what is serving", _model, serving)
+MODEL_LOG = Path("the site's log", logged("SiteLogs", _model), serving)
 ACCESS_LOG = Path("the API's access log", logged("ApiAccessLogs", _bytes), serving)

@@ -32,6 +32,8 @@ TABLE: Mapping[str, Row] = {
     **_rows("ClassifyRole", asking.BYTES, AskOwnEndpoint="502"),
     **_rows("ClassifyRole", asking.OBJECT, ReadOwnPictures="404"),
     **_rows("ClassifyRole", asking.ANSWER_LOG, WriteOwnLogs="no log"),
+    **_rows("SiteRole", asking.MODEL, SeeOwnEndpoint="502", ReadReports='"metrics":null'),
+    **_rows("SiteRole", asking.MODEL_LOG, WriteOwnLogs="no log"),
     **_rows("ApiAccountRole", asking.ACCESS_LOG, WriteApiLogs="no log"),
     # Deploying the stack
     **_rows("PublishCodeRole", deploying.PUBLISH, PublishCode="not published: "),

@@ -87,6 +87,28 @@ def test_a_missing_or_wrong_key_is_refused_before_any_function_runs(
 
 
 @pytest.mark.parametrize(
+    ("route", "part"), [("/", "<!doctype html>"), ("/health", '"ok"'), ("/openapi.json", '"openapi":"3.1.0"')]
+)
+def test_what_the_api_tells_of_itself_needs_no_key(deployed: Deployed, route: str, part: str) -> None:
+    response = httpx.get(f"{deployed.stack.api_url}{route}")
+    assert response.status_code == 200
+    assert part in response.text
+    assert response.headers["x-request-id"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_serving_is_told_to_those_with_the_key(deployed: Deployed) -> None:
+    address = f"{deployed.stack.api_url}/model"
+    assert httpx.get(address).status_code == 403
+    model = httpx.get(address, headers={"x-api-key": deployed.stack.api_key}).json()
+    # the model that answers, with its classes by the names and at the places that answers have
+    answer = deployed.post(content=deployed.test_pictures[0].read_bytes()).json()
+    assert model["model"] == answer["model"]
+    assert all(model["classes"][one["index"]] == one["breed"] for one in answer["predictions"])
+    assert model["metrics"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(
     ("request_parts", "status"),
     [
         ({"content": b"", "headers": {"content-type": "image/jpeg"}}, 400),

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -127,6 +128,8 @@ def test_up_leaves_a_stack_that_its_curl_line_reaches_and_down_takes_it_away(tmp
     curl = next(line for line in said.splitlines() if line.startswith("curl "))
     answer = subprocess.run(shlex.split(curl), cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["predictions"]) == 3
+    page = next(line for line in said.splitlines() if line.startswith("http"))
+    assert "<!doctype html>" in httpx.get(page).text
     again = start(scratch, "up")
     assert "make down" in again.communicate(timeout=60)[0]
     # and down leaves no process and no file
