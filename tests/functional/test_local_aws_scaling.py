@@ -207,7 +207,9 @@ def test_what_scaling_reached_and_remembers_outlives_an_emulator_that_is_killed(
         activities, alarm = scaled.activities(), scaled.alarm(0)
         cooldowns = Store(state / "autoscaling.json").table("cooldowns")
 
-        psutil.Process(aws.info["pid"]).kill()
+        emulator = psutil.Process(aws.info["pid"])
+        emulator.kill()
+        emulator.wait()
         aws.info = supervisor.up(state, 0)
 
         assert scaled.activities() == activities
