@@ -7,7 +7,6 @@ and dogs-unknown, or DATA=folder and, beside it, folder-unknown); they are not i
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -99,7 +98,7 @@ def served(model: Model, pictures: Sequence[Path]) -> Served:
     """The model's answers, made as the server makes them."""
     classes = len(model.manifest.classes)
     outcomes = [model.run(path.read_bytes()) for path in pictures]
-    answers = [json.loads(model.answer(outcome, classes, with_logits=False)) for outcome in outcomes]
+    answers = [model.answer(outcome, classes) for outcome in outcomes]
     ordered = [sorted(answer["predictions"], key=lambda one: int(one["index"])) for answer in answers]
     return Served(
         np.array([[one["probability"] for one in answer] for answer in ordered]),

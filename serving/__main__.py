@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 async def serve(settings: Settings, manifest: Manifest) -> None:
     """Serves until SIGTERM or SIGINT. Raises `ModelRefused` when the model turns out not to load."""
-    app = App(settings.threads, settings.capacity)
+    app = App(settings)
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -74,7 +74,8 @@ async def serve(settings: Settings, manifest: Manifest) -> None:
 
     def stop() -> None:
         if not app.stopping:
-            LOG.info("stopping", extra={"facts": {"inside": app.inside}})
+            inside = app.invocations.inside if app.invocations else 0
+            LOG.info("stopping", extra={"facts": {"inside": inside}})
         app.stopping = True
         loop.call_later(settings.drain, setattr, server, "should_exit", True)
 
@@ -84,12 +85,13 @@ async def serve(settings: Settings, manifest: Manifest) -> None:
     LOG.info("listening", extra={"facts": {"port": listener.getsockname()[1], "threads": settings.threads}})
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        app.model = await asyncio.to_thread(_load, settings, manifest)
+        app.start(await asyncio.to_thread(_load, settings, manifest))
     finally:
-        if app.model is None:
+        if app.invocations is None:
             server.should_exit = True
             await serving
     await serving
+    app.stop()
     LOG.info("stopped")
 
 
@@ -104,11 +106,11 @@ def _listen(settings: Settings) -> socket.socket:
 def _load(settings: Settings, manifest: Manifest) -> Model:
     started = time.perf_counter()
     model = Model(manifest, settings.threads, settings.precision)
-    model.warm()
+    model.warm(settings.batch_ms)
     wanted, found = settings.precision or manifest.precision, model.precision.name
     if found != wanted:
         LOG.warning("this CPU does not compute in bf16", extra={"facts": {"wanted": wanted, "precision": found}})
-    facts = {"model": manifest.version, "classes": len(manifest.classes), "precision": found}
+    facts = {"model": manifest.version, "classes": len(manifest.classes), "precision": found, "batch": model.batch}
     LOG.info("ready", extra={"facts": facts | {"seconds": time.perf_counter() - started}})
     return model
 

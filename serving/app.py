@@ -1,38 +1,40 @@
-"""The HTTP side, a plain ASGI application: GET /ping and POST /invocations, as SageMaker calls them.
+"""The HTTP side, a plain ASGI application, as SageMaker calls it: /ping, /execution-parameters, /invocations."""
 
-The event loop reads and writes; decoding and the model run in a pool with one thread for each core. What waits for the
-pool is bounded: beyond `capacity`, requests are turned away at once, with Retry-After, rather than kept too long.
-"""
-
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from serving.errors import Problem
-from serving.model import Model, Outcome
-from serving.request import ATTRIBUTES_HEADER, check_headers, parse_attributes, read_body
+from serving.invocations import Invocations, to_json
+from serving.model import Model
+from serving.preprocess import MAX_BYTES
+from serving.settings import Settings
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 LOG = logging.getLogger("serving")
-BODY_SECONDS = 30.0  # SageMaker gives a request 60 seconds in all
-METHODS = {"/ping": "GET", "/invocations": "POST"}
+METHODS = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}
 
 
 class App:
-    """The server's state: the model once it is ready, the pool, the requests inside, whether it is stopping."""
+    """The server's state: what answers once the model is ready, and whether it is stopping."""
 
-    def __init__(self, threads: int, capacity: int) -> None:
-        self.model: Model | None = None
+    def __init__(self, settings: Settings) -> None:
         self.stopping = False
-        self.inside = 0
-        self.capacity = capacity
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self.invocations: Invocations | None = None
+        self._settings = settings
+
+    def start(self, model: Model) -> None:
+        """From now on there are answers; on the event loop."""
+        self.invocations = Invocations(model, self._settings)
+
+    def stop(self) -> None:
+        """Ends the threads that predict, after what is inside."""
+        if self.invocations is not None:
+            self.invocations.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Every outcome, foreseen or not, is an answer and (but for good pings) a log line."""
@@ -50,7 +52,7 @@ class App:
             problem = Problem.of(error)
             if problem.slug == "internal":
                 LOG.exception("failed", extra={"facts": facts})
-            status, body = problem.status, problem.body()
+            status, body = problem.status, to_json(problem.document())
             headers = {"content-type": "application/problem+json", **problem.headers}
             facts["problem"] = problem.slug
         if self.stopping:
@@ -63,46 +65,29 @@ class App:
     async def _route(self, scope: Scope, receive: Receive, facts: dict[str, Any]) -> bytes:
         method = METHODS.get(scope["path"])
         if method is None:
-            raise Problem("not-found", "the paths are /ping and /invocations")
+            raise Problem("not-found", f"the paths are {', '.join(METHODS)}")
         if scope["method"] != method:
             raise Problem("method-not-allowed", f"{scope['path']} takes {method}", {"allow": method})
-        if scope["path"] == "/ping":
-            if self.stopping:
-                raise Problem("not-ready", "the server is stopping")
-            self._ready()
-            return b"{}"
-        return await self._invoke(self._ready(), scope, receive, facts)
-
-    def _ready(self) -> Model:
-        if self.model is None:
+        if scope["path"] == "/execution-parameters":
+            return self._execution_parameters()
+        if scope["path"] == "/ping" and self.stopping:
+            raise Problem("not-ready", "the server is stopping")
+        if self.invocations is None:
             raise Problem("not-ready", "the model is being loaded", {"retry-after": "1"})
-        return self.model
-
-    async def _invoke(self, model: Model, scope: Scope, receive: Receive, facts: dict[str, Any]) -> bytes:
+        if scope["path"] == "/ping":
+            return b"{}"
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        check_headers(headers)
-        wanted = parse_attributes(headers.get(ATTRIBUTES_HEADER, ""), len(model.manifest.classes))
-        if self.inside >= self.capacity:
-            raise Problem("overloaded", f"{self.inside} requests are waiting", {"retry-after": "1"})
-        self.inside += 1
-        try:
-            data = await read_body(receive, BODY_SECONDS)
-            facts["bytes"] = len(data)
-            outcome = await self._predict(model, data, facts)
-        finally:
-            self.inside -= 1
-        return model.answer(outcome, wanted.top_k, wanted.logits)
+        return await self.invocations.answer(headers, receive, facts)
 
-    async def _predict(self, model: Model, data: bytes, facts: dict[str, Any]) -> Outcome:
-        queued = time.perf_counter()
-
-        def work() -> Outcome:
-            facts["queue_ms"] = round((time.perf_counter() - queued) * 1e3, 2)
-            return model.run(data)
-
-        outcome = await asyncio.get_running_loop().run_in_executor(self.pool, work)
-        facts |= {f"{stage}_ms": round(spent, 2) for stage, spent in outcome.timing_ms.items()}
-        return outcome
+    def _execution_parameters(self) -> bytes:
+        """How a batch transform should ask: so many at a time that no core waits for the next picture."""
+        return to_json(
+            {
+                "MaxConcurrentTransforms": 2 * self._settings.threads,
+                "BatchStrategy": "SINGLE_RECORD",
+                "MaxPayloadInMB": MAX_BYTES // 1024**2,
+            }
+        )
 
 
 async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:

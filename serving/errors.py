@@ -1,7 +1,7 @@
 """Every problem this server answers with, in one table, as RFC 9457 problem documents."""
 
-import json
 from http import HTTPStatus
+from typing import Any
 
 from serving.preprocess import BadImage
 
@@ -9,13 +9,15 @@ from serving.preprocess import BadImage
 PROBLEMS: dict[str, tuple[int, str]] = {
     "unreadable-image": (400, "The picture cannot be read"),
     "bad-attributes": (400, "The custom attributes cannot be understood"),
+    "not-explained": (400, "This model gives no heat map"),
+    "bad-body": (400, "The body is not what its content type says"),
     "not-found": (404, "There is nothing at this path"),
     "method-not-allowed": (405, "The method does not fit the path"),
     "request-timeout": (408, "The request took too long to arrive"),
     "image-too-large": (413, "The picture is too large"),
     "unsupported-media-type": (415, "Only JPEG, PNG and WebP pictures are read"),
     "internal": (500, "The server failed"),
-    "overloaded": (503, "More requests are waiting than the server takes"),
+    "overloaded": (503, "More pictures are waiting than the server takes"),
     "not-ready": (503, "The server is not ready, or is stopping"),
 }
 
@@ -39,12 +41,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
             return cls(error.slug, str(error))
         return cls("internal", "The failure is in the server's log.")
 
-    def body(self) -> bytes:
+    def document(self) -> dict[str, Any]:
         """The problem document."""
-        document = {
+        return {
             "type": f"about:blank#{self.slug}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail or HTTPStatus(self.status).phrase,
         }
-        return json.dumps(document).encode()

@@ -8,16 +8,23 @@ from pathlib import Path
 
 from serving.manifest import PRECISIONS
 
+MAX_TOP_K = 1000
+
 
 @dataclass(frozen=True)
 class Settings:
     """How this server runs.
 
-    threads    requests worked on at a time (SERVING_THREADS; default: the cores it may use)
-    capacity   requests inside at a time, waiting ones too; more get 503 (SERVING_CAPACITY)
-    precision  int8, bf16 or f32 in place of the precision that training chose (SERVING_PRECISION); "" where none is
-               wanted. Only one that the model was validated in is served
-    drain      seconds during which a stopping server still takes requests, while /ping says no (SERVING_DRAIN_SECONDS)
+    threads     batches worked on at a time (SERVING_THREADS; default: the cores it may use)
+    capacity    pictures inside at a time, waiting ones too; more get 503 (SERVING_CAPACITY)
+    batch_ms    the longest that the model may be busy with one batch, in milliseconds: what a picture may lose by being
+                taken together with others (SERVING_BATCH_MS; 0: one picture at a time)
+    remembered  answers kept for requests that come again (SERVING_REMEMBERED; 0: none)
+    precision   int8, bf16 or f32 in place of the precision that training chose (SERVING_PRECISION); "" where none is
+                wanted. Only one that the model was validated in is served
+    top_k       classes in an answer to a request that asks for no number (SERVING_TOP_K)
+    transform   a batch transform asks: a bad picture is a line among its results (SAGEMAKER_BATCH)
+    drain       seconds during which a stopping server still takes requests, while /ping says no (SERVING_DRAIN_SECONDS)
     """
 
     model_dir: Path
@@ -25,7 +32,11 @@ class Settings:
     port: int
     threads: int
     capacity: int
+    batch_ms: float
+    remembered: int
     precision: str
+    top_k: int
+    transform: bool
     drain: float
 
 
@@ -42,7 +53,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         port=int(_number(environ, port, 8080, 0, 65535)),
         threads=threads,
         capacity=int(_number(environ, "SERVING_CAPACITY", max(64, 16 * threads), 1, 100_000)),
+        batch_ms=_number(environ, "SERVING_BATCH_MS", 100, 0, 10_000),
+        remembered=int(_number(environ, "SERVING_REMEMBERED", 1024, 0, 1_000_000)),
         precision=precision,
+        top_k=int(_number(environ, "SERVING_TOP_K", 5, 1, MAX_TOP_K)),
+        transform=environ.get("SAGEMAKER_BATCH", "").lower() == "true",
         drain=_number(environ, "SERVING_DRAIN_SECONDS", 0.5, 0, 20),
     )
 

@@ -1,24 +1,47 @@
 """The serving container's contract, asked of the real server process."""
 
+import asyncio
+import base64
+import hashlib
+import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import openvino
 import pytest
+from openvino import opset13 as ops
 from PIL import Image
 
+from serving.explain import Explainer, NotExplained
 from serving.manifest import read_manifest
-from serving.model import Model
+from serving.model import Model, Outcome
 from serving.preprocess import MAX_BYTES
+from serving.remembered import Remembered
+from serving.settings import cores
+from serving.workers import Workers
 from tests.bad_pictures import encode, jpeg_of_size, png_of_size, scenery, sixteen_bit_rgb_png, turned, webp_of_size
 from tests.tiny_model import COLOURS, expected_logits, write_model_directory
 from tests.unit.serving_process import ServerProcess, running
 
 RED = encode(Image.new("RGB", (40, 40), "red"), "PNG")
+BLUE = encode(Image.new("RGB", (40, 40), "blue"), "JPEG")
+
+
+def multipart(*pictures: bytes) -> bytes:
+    """The body of a form with these files, between lines of `--split`."""
+    parts = [b'--split\r\nContent-Disposition: form-data; name="p"\r\n\r\n' + data + b"\r\n" for data in pictures]
+    return b"".join(parts) + b"--split--\r\n"
+
+
+MULTIPART_TYPE = "multipart/form-data; boundary=split"
+MULTIPART = multipart(RED, b"no picture", BLUE)
+AS_JSON = json.dumps([base64.b64encode(data).decode() for data in (RED, b"no picture", BLUE)]).encode()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +91,7 @@ class TestAnswers:
         ]
 
         assert [outcome.logits.max() for outcome in outcomes] == pytest.approx([-0.2, -6.0], abs=0.1)
-        assert [json.loads(model.answer(outcome, 1, False))["confident"] for outcome in outcomes] == [True, False]
+        assert [model.answer(outcome, 1)["confident"] for outcome in outcomes] == [True, False]
 
     @pytest.mark.parametrize(
         ("attributes", "count"), [("", 5), ("top_k=1", 1), (" top_k = 8 ", 8), ("top_k=133", 8), ("logits=0", 5)]
@@ -91,6 +114,11 @@ class TestAnswers:
             "colour=red",
             "top_k=1,top_k=2",
             "top_k",
+            "timing=yes",
+            "explain=2",
+            "trace=",
+            "trace=a b",
+            f"trace={'a' * 129}",
         ],
     )
     def test_attributes_that_make_no_sense(self, server: ServerProcess, attributes: str) -> None:
@@ -131,6 +159,209 @@ class TestAnswers:
         assert server.classify(data, "top_k=1").json["predictions"][0]["breed"] == breed
 
 
+class TestSeveralPictures:
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [(AS_JSON, "application/json"), (MULTIPART, MULTIPART_TYPE)],
+        ids=["json", "multipart"],
+    )
+    def test_each_gets_its_own_answer_in_order_and_a_bad_one_spoils_no_other(
+        self, server: ServerProcess, body: bytes, content_type: str
+    ) -> None:
+        reply = server.classify(body, "top_k=1,logits=1", content_type)
+        assert reply.status == 200
+        assert set(reply.json) == {"results", "model"}
+        red, bad, blue = reply.json["results"]
+        assert (red["predictions"][0]["breed"], blue["predictions"][0]["breed"]) == ("Red", "Blue")
+        np.testing.assert_allclose(blue["logits"], expected_logits((0, 0, 254)), atol=0.1)
+        assert (bad["problem"]["status"], bad["problem"]["type"]) == (415, "about:blank#unsupported-media-type")
+
+    def test_as_many_as_are_taken(self, server: ServerProcess) -> None:
+        reply = server.classify(multipart(*[RED, BLUE] * 16), "top_k=1", MULTIPART_TYPE)
+        assert [one["predictions"][0]["breed"] for one in reply.json["results"]] == ["Red", "Blue"] * 16
+
+    def test_they_must_all_find_room(self, tmp_path: Path) -> None:
+        with running(write_model_directory(tmp_path / "model"), tmp_path / "log", SERVING_CAPACITY="2") as small:
+            reply = small.classify(MULTIPART, content_type=MULTIPART_TYPE)
+            assert (reply.status, reply.json["type"]) == (503, "about:blank#overloaded")
+            assert small.classify(multipart(RED, BLUE), content_type=MULTIPART_TYPE).status == 200
+
+
+class TestExplanation:
+    def test_the_heat_lies_where_the_colour_is(self, server: ServerProcess) -> None:
+        # given a picture that is red but for its last third
+        picture = Image.new("RGB", (36, 36), "blue")
+        picture.paste("red", (0, 0, 24, 36))
+
+        reply = server.classify(encode(picture, "PNG"), "explain=1,top_k=1")
+
+        explanation = reply.json["explanation"]
+        assert (explanation["index"], explanation["breed"]) == (0, "Red")
+        heat_map = Image.open(io.BytesIO(base64.b64decode(explanation["heat_map"])))
+        assert (heat_map.format, heat_map.size) == ("PNG", (32, 32))
+        opacity = np.asarray(heat_map.convert("RGBA"))[..., 3]
+        assert opacity[:, :18].min() > 100
+        assert opacity[:, 24:].max() == 0
+
+    def test_it_is_for_one_picture(self, server: ServerProcess) -> None:
+        reply = server.classify(MULTIPART, "explain=1", MULTIPART_TYPE)
+        assert (reply.status, reply.json["type"]) == (400, "about:blank#bad-attributes")
+
+    def test_the_places_of_a_linear_head_have_the_logits_as_their_mean(self, tmp_path: Path) -> None:
+        graph = _network(tmp_path)
+        pixels = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        core = openvino.Core()
+
+        places = Explainer(core, graph, 32).places(pixels)
+
+        assert places.shape == (8, 8, 3)
+        whole = core.compile_model(core.read_model(graph), "CPU")(pixels[None])[0][0]
+        np.testing.assert_allclose(places.mean(axis=(0, 1)), whole, atol=1e-4)
+
+    def test_a_network_that_ends_otherwise_says_so(self, tmp_path: Path) -> None:
+        pixels = ops.parameter([-1, 32, 32, 3], np.uint8)
+        first = ops.reshape(ops.convert(pixels, np.float32), np.array([-1, 3072]), special_zero=False)
+        logits = ops.matmul(first, np.ones((3072, 2), dtype=np.float32), transpose_a=False, transpose_b=False)
+        openvino.save_model(openvino.Model([logits], [pixels], "flat"), tmp_path / "model.xml")
+        with pytest.raises(NotExplained, match="no mean over the picture"):
+            Explainer(openvino.Core(), tmp_path / "model.xml", 32).heat_map(np.zeros((32, 32, 3), dtype=np.uint8), 0)
+
+
+def _network(folder: Path) -> Path:
+    """One convolution, the mean over its 8 x 8 places, a linear head for three classes."""
+    random = np.random.default_rng(2)
+    pixels = ops.parameter([-1, 32, 32, 3], np.uint8)
+    channels_first = ops.transpose(ops.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
+    weights = random.normal(size=(5, 3, 4, 4)).astype(np.float32) / 100
+    features = ops.relu(ops.convolution(channels_first, weights, [4, 4], [0, 0], [0, 0], [1, 1]))
+    mean = ops.reduce_mean(features, np.array([2, 3]), keep_dims=False)
+    head = ops.matmul(mean, random.normal(size=(5, 3)).astype(np.float32), transpose_a=False, transpose_b=False)
+    logits = ops.add(head, random.normal(size=(1, 3)).astype(np.float32))
+    openvino.save_model(openvino.Model([logits], [pixels], "net"), folder / "model.xml", compress_to_fp16=False)
+    return folder / "model.xml"
+
+
+class TestRetries:
+    def test_the_same_request_again_is_answered_from_memory(self, server: ServerProcess) -> None:
+        picture = encode(Image.new("RGB", (40, 40), (10, 200, 30)), "PNG")
+        first, again = server.classify(picture, "top_k=3"), server.classify(picture, "top_k=3")
+        other = server.classify(picture, "top_k=2")
+        assert first.json == again.json
+        assert (len(first.json["predictions"]), len(other.json["predictions"])) == (3, 2)
+        lines = _lines(server, hashlib.sha256(picture).hexdigest(), 3)
+        assert [line["remembered"] for line in lines] == [False, True, False]
+
+    def test_what_failed_is_tried_again(self) -> None:
+        async def twice() -> tuple[list[str], bytes]:
+            remembered, tried = Remembered(2), []
+
+            async def compute() -> bytes:
+                tried.append("tried")
+                if len(tried) == 1:
+                    raise RuntimeError("the first time")
+                return b"well"
+
+            with pytest.raises(RuntimeError):
+                await remembered.answer("a", compute)
+            return tried, await remembered.answer("a", compute)
+
+        assert asyncio.run(twice()) == (["tried", "tried"], b"well")
+
+    def test_one_that_comes_while_the_first_is_inside_joins_it_and_the_oldest_is_forgotten(self) -> None:
+        async def ask() -> list[str]:
+            remembered, computed = Remembered(2), []
+
+            def compute(name: str) -> Callable[[], Awaitable[bytes]]:
+                async def answer() -> bytes:
+                    await asyncio.sleep(0)
+                    computed.append(name)
+                    return name.encode()
+
+                return answer
+
+            both = await asyncio.gather(*[remembered.answer("a", compute("a")) for _ in range(2)])
+            assert both == [b"a", b"a"]
+            for name in ("b", "c", "a"):
+                await remembered.answer(name, compute(name))
+            return computed
+
+        assert asyncio.run(ask()) == ["a", "b", "c", "a"]
+
+
+class TestBatches:
+    def test_what_waits_is_taken_together_and_shared_among_the_threads(self) -> None:
+        # given a model that is faster by fours, and eleven pictures that wait while two threads are busy
+        model = _Slow(batch=4)
+
+        async def ask() -> list[Outcome]:
+            workers = Workers(cast(Model, model), threads=2)
+            first = [workers.predict(b"0"), workers.predict(b"1")]
+            while model.entered < 2:
+                await asyncio.sleep(0.001)
+            rest = [workers.predict(b"%d" % n) for n in range(2, 13)]
+            model.go.set()
+            found = await asyncio.gather(*first, *rest)
+            workers.stop()
+            return found
+
+        outcomes = asyncio.run(ask())
+
+        # then each has its own answer, and none waited for company
+        assert [float(outcome.logits[0]) for outcome in outcomes] == list(range(13))
+        assert sum(model.sizes) == 13
+        assert (model.sizes.count(1) >= 2, max(model.sizes)) == (True, 4)
+        assert {"queue", "decode", "model"} == set(outcomes[5].timing_ms)
+
+    def test_a_batch_that_is_no_faster_is_not_kept(self, tmp_path: Path) -> None:
+        model = Model(read_manifest(write_model_directory(tmp_path / "model")), threads=1)
+        model.warm(batch_ms=0)
+        assert model.batch == 1
+
+    def test_whole_batches_and_the_rest_give_what_each_picture_gives_alone(self, tmp_path: Path) -> None:
+        model = Model(read_manifest(write_model_directory(tmp_path / "model")), threads=1)
+        pixels = np.random.default_rng(1).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+        alone = model.logits(pixels)
+        model.warm(batch_ms=1e9)
+        model.keep(2)
+        np.testing.assert_allclose(model.logits(pixels), alone, atol=1e-5)
+
+
+class _Slow:
+    """A model whose logit is the number that the picture is; it waits until it may go."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.entered = 0
+        self.go = threading.Event()
+        self.sizes: list[int] = []
+
+    def decode(self, data: bytes) -> np.ndarray:
+        return np.array([int(data)], dtype=np.uint8)
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        self.entered += 1
+        assert self.go.wait(10)
+        self.sizes.append(len(pixels))
+        return pixels.astype(np.float32)
+
+
+class TestBatchTransform:
+    def test_a_bad_picture_is_a_line_among_the_results(self, tmp_path: Path) -> None:
+        model = write_model_directory(tmp_path / "model")
+        with running(model, tmp_path / "log", SAGEMAKER_BATCH="true", SERVING_TOP_K="2") as server:
+            bad, good = server.classify(b"no picture"), server.classify(RED)
+        assert (bad.status, bad.json["problem"]["type"]) == (200, "about:blank#unsupported-media-type")
+        assert (good.status, len(good.json["predictions"])) == (200, 2)
+
+    def test_it_is_told_how_to_ask(self, server: ServerProcess) -> None:
+        reply = server.ask("GET", "/execution-parameters")
+        assert reply.json == {
+            "MaxConcurrentTransforms": 2 * cores(),
+            "BatchStrategy": "SINGLE_RECORD",
+            "MaxPayloadInMB": 6,
+        }
+
+
 class TestProblems:
     @pytest.mark.parametrize(
         ("data", "content_type", "status", "slug"),
@@ -146,7 +377,18 @@ class TestProblems:
             (bytes(MAX_BYTES + 1), "image/jpeg", 413, "image-too-large"),
             (encode(scenery(), "GIF"), "image/jpeg", 415, "unsupported-media-type"),
             (b"just text", "image/png", 415, "unsupported-media-type"),
-            (RED, "application/json", 415, "unsupported-media-type"),
+            (RED, "application/json", 400, "bad-body"),
+            (b'{"image": ""}', "application/json", 400, "bad-body"),
+            (b'["!"]', "application/json", 400, "bad-body"),
+            (b"[1]", "application/json", 400, "bad-body"),
+            (b"[" * 100_000, "application/json", 400, "bad-body"),
+            (b"[]", "application/json", 400, "bad-body"),
+            (json.dumps([""] * 33).encode(), "application/json", 400, "bad-body"),
+            (RED, "multipart/form-data", 400, "bad-body"),
+            (RED, "multipart/form-data; boundary=x", 400, "bad-body"),
+            (MULTIPART[:-8], MULTIPART_TYPE, 400, "bad-body"),
+            (b"--split--\r\n", MULTIPART_TYPE, 400, "bad-body"),
+            (MULTIPART, f"multipart/form-data; boundary={'x' * 300}", 400, "bad-body"),
             (RED, "text/plain; charset=utf-8", 415, "unsupported-media-type"),
         ],
     )
@@ -204,15 +446,38 @@ class TestLog:
     def test_one_line_a_request_with_its_stages_and_no_picture_and_no_pings(self, server: ServerProcess) -> None:
         before = len(server.log_lines())
         server.ask("GET", "/ping")
-        server.classify(RED)
+        server.classify(encode(Image.new("RGB", (41, 40), "red"), "PNG"))
         server.classify(b"\xff\xd8\xffsecret")
-        deadline = time.monotonic() + 10  # a line is written after its answer has gone
-        while len(lines := server.log_lines()[before:]) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        good, bad = lines
+        good, bad = _wait_for_lines(lambda: server.log_lines()[before:], 2)
         assert {"time", "level", "event", "status", "bytes", "queue_ms", "decode_ms", "model_ms", "ms"} <= set(good)
         assert (bad["status"], bad["problem"]) == (400, "unreadable-image")
         assert "secret" not in server.log.read_text()
+
+    def test_the_callers_ids_are_in_it_and_times_in_the_answer_when_asked(self, server: ServerProcess) -> None:
+        before = len(server.log_lines())
+        reply = server.ask(
+            "POST",
+            "/invocations",
+            RED,
+            X_Amzn_SageMaker_Custom_Attributes="timing=1,trace=Root=1-5e1b4151-43a0913a12345678",
+            X_Amzn_SageMaker_Inference_Id="request 7\u00e9",
+        )
+        assert set(reply.json["timing_ms"]) == {"queue", "decode", "model"}
+        (line,) = _wait_for_lines(lambda: server.log_lines()[before:], 1)
+        assert (line["request_id"], line["trace"]) == ("request?7?", "Root=1-5e1b4151-43a0913a12345678")
+
+
+def _lines(server: ServerProcess, sha256: str, count: int) -> list[dict[str, Any]]:
+    return _wait_for_lines(lambda: [line for line in server.log_lines() if line.get("sha256") == sha256], count)
+
+
+def _wait_for_lines(read: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]]:
+    """A line is written after its answer has gone."""
+    deadline = time.monotonic() + 10
+    while len(lines := read()) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(lines) == count
+    return lines
 
 
 def test_a_server_full_to_its_capacity_turns_requests_away(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class TestReadiness:
                 return {"type": "http.request", "body": RED}
 
             scope = {"type": "http", "path": path, "method": method, "headers": []}
-            await App(threads=1, capacity=1)(scope, receive, send)
+            await App(read_settings({}))(scope, receive, send)
             return sent[0]["status"], sent[1]["body"]
 
         for path, method in (("/ping", "GET"), ("/invocations", "POST")):

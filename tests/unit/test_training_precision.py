@@ -130,7 +130,7 @@ def test_int8_is_quantized_shipped_and_served_with_its_own_calibration(
     for position, picture in enumerate(splits["valid"].pictures):
         outcome = served.run(picture.path.read_bytes())
         np.testing.assert_allclose(outcome.logits, found.judged["int8"].logits[position], atol=1e-4)
-        answer = json.loads(served.answer(outcome, 1, False))
+        answer = served.answer(outcome, 1)
         expected = softmax(outcome.logits, found.judged["int8"].temperature).max()
         assert answer["predictions"][0]["probability"] == pytest.approx(expected, abs=1e-6)
 
