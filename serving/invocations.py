@@ -51,8 +51,8 @@ class Invocations:
         """The JSON answer; `facts` for the log gather on the way. Raises `Problem`, `BadImage`, ConnectionError."""
         check_headers(headers)
         asked = headers.get(ATTRIBUTES_HEADER, "")
-        wanted = parse_attributes(asked, self._settings.top_k, len(self._model.manifest.classes))
-        ids = {"request_id": inference_id(headers), "trace": wanted.trace}
+        wanted, trace = parse_attributes(asked, self._settings.top_k, len(self._model.manifest.classes))
+        ids = {"request_id": inference_id(headers), "trace": trace}
         facts |= {name: value for name, value in ids.items() if value}
         with self._room(1):
             body = await read_body(receive, BODY_SECONDS)
@@ -60,10 +60,10 @@ class Invocations:
             pictures = several(headers, body)
             with self._room(len(pictures or [body]) - 1):
                 if pictures is None:
-                    return await self._once(asked, body, wanted, lambda: self._of_one(body, wanted, facts), facts)
+                    return await self._once(body, wanted, lambda: self._of_one(body, wanted, facts), facts)
                 if wanted.explain:
                     raise Problem("bad-attributes", "explain=1 is for one picture at a time")
-                return await self._once(asked, body, wanted, lambda: self._of_several(pictures, wanted, facts), facts)
+                return await self._once(body, wanted, lambda: self._of_several(pictures, wanted, facts), facts)
 
     @contextmanager
     def _room(self, pictures: int) -> Iterator[None]:
@@ -76,13 +76,13 @@ class Invocations:
             self.inside -= pictures
 
     async def _once(
-        self, asked: str, body: bytes, wanted: Attributes, compute: Callable[[], Awaitable[bytes]], facts: Facts
+        self, body: bytes, wanted: Attributes, compute: Callable[[], Awaitable[bytes]], facts: Facts
     ) -> bytes:
         """The answer, computed unless this request has come before. Whoever asks for times wants new ones."""
         if not self._settings.remembered or wanted.timing:
             return await compute()
         facts["sha256"] = hashlib.sha256(body).hexdigest()
-        key = (facts["sha256"], asked)
+        key = (facts["sha256"], wanted)
         facts["remembered"] = key in self._remembered
         return await self._remembered.answer(key, compute)
 

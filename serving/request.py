@@ -27,19 +27,18 @@ _PICTURE_TYPES = ("application/octet-stream", "application/x-image")
 
 @dataclass(frozen=True)
 class Attributes:
-    """What the caller asked for in the custom-attributes header; `trace` is for the log."""
+    """What the caller wants to know."""
 
     top_k: int
     logits: bool = False
     timing: bool = False
     explain: bool = False
-    trace: str = ""
 
 
-def parse_attributes(text: str, default_top_k: int, classes: int) -> Attributes:
+def parse_attributes(text: str, default_top_k: int, classes: int) -> tuple[Attributes, str]:
     """`top_k=5,logits=1,timing=1,explain=1,trace=...`, all optional; more than there are `classes` means all of them.
 
-    Raises the problem `bad-attributes`.
+    The trace is for the log alone and comes by itself. Raises the problem `bad-attributes`.
     """
     numbers = {"top_k": default_top_k, "logits": 0, "timing": 0, "explain": 0}
     trace = ""
@@ -61,7 +60,7 @@ def parse_attributes(text: str, default_top_k: int, classes: int) -> Attributes:
             raise Problem("bad-attributes", f"{name}={value[:40]} is not a number from {low} to {high}")
         numbers[name] = int(value)
     logits, timing, explain = (bool(numbers[name]) for name in ("logits", "timing", "explain"))
-    return Attributes(min(numbers["top_k"], classes), logits, timing, explain, trace)
+    return Attributes(min(numbers["top_k"], classes), logits, timing, explain), trace
 
 
 def inference_id(headers: Mapping[str, str]) -> str:

@@ -244,7 +244,8 @@ def _network(folder: Path) -> Path:
 class TestRetries:
     def test_the_same_request_again_is_answered_from_memory(self, server: ServerProcess) -> None:
         picture = encode(Image.new("RGB", (40, 40), (10, 200, 30)), "PNG")
-        first, again = server.classify(picture, "top_k=3"), server.classify(picture, "top_k=3")
+        # a client that tries again comes with another trace
+        first, again = server.classify(picture, "top_k=3,trace=a"), server.classify(picture, "trace=b,top_k=3")
         other = server.classify(picture, "top_k=2")
         assert first.json == again.json
         assert (len(first.json["predictions"]), len(other.json["predictions"])) == (3, 2)
