@@ -18,6 +18,7 @@ from local_aws.sagemaker.instance import FleetError, Variant, log_group
 from local_aws.sagemaker.resources import Models
 from local_aws.sagemaker.rollout import AnyFleet, Fleets
 from local_aws.sagemaker.serverless import ServerlessFleet
+from local_aws.sagemaker.transform_run import LOG_GROUP as TRANSFORM_LOGS
 from local_aws.settings import Paths
 from local_aws.store import Record
 
@@ -37,8 +38,11 @@ class Provisioner:
         variant = await asyncio.to_thread(self.variant, endpoint, config, name, wanted["Model"])
         return ServerlessFleet(variant, wanted["Serverless"]) if "Serverless" in wanted else Fleet(variant)
 
-    def variant(self, endpoint: str, config: str, name: str, model_name: str) -> Variant:
-        """Image and model on disk for a variant (blocking: run in a thread). Raises FleetError."""
+    def variant(self, endpoint: str, config: str, name: str, model_name: str, *, transforms: bool = False) -> Variant:
+        """Image and model on disk for a variant (blocking: run in a thread). Raises FleetError.
+
+        `transforms`: it is for a transform job, whose name is `endpoint`.
+        """
         container = self.models.container(model_name)
         if container is None:
             raise FleetError(f'Could not find model "{model_name}".')
@@ -48,7 +52,9 @@ class Provisioner:
                 f"The image '{container['Image']}' does not exist. In the local AWS an image comes from a "
                 "CodeBuild build, which registers it in the local ECR."
             )
-        work = self._work(endpoint, model_name, container["Image"])
+        group = TRANSFORM_LOGS if transforms else log_group(endpoint)
+        source = arn("transform-job" if transforms else "endpoint", endpoint)
+        work = self._work(source, group, model_name, container["Image"])
         try:
             with services.working(work):
                 folder = self._model_folder(container.get("ModelDataUrl"))
@@ -57,12 +63,12 @@ class Provisioner:
         environment = tuple(sorted(container.get("Environment", {}).items()))
         return Variant(endpoint, config, name, image, folder, environment, logs=work.logs)
 
-    def _work(self, endpoint: str, model_name: str, image: str) -> services.Work:
+    def _work(self, source: str, group: str, model_name: str, image: str) -> services.Work:
         """The container's work under the model's role, its image pulled. Raises FleetError."""
         role = self.models.get(model_name)["ExecutionRoleArn"]
-        group = log_group(endpoint)
+        namespace = "/".join(group.split("/")[:4])  # of the instances' metrics: /aws/sagemaker/Endpoints
         try:
-            return services.begun(role, arn("endpoint", endpoint), image, group, "/aws/sagemaker/Endpoints")
+            return services.begun(role, source, image, group, namespace)
         except AccessDeniedError as error:
             raise FleetError(error.message) from error
 

@@ -15,6 +15,8 @@ from local_aws.sagemaker.transform_run import PAYLOAD_DEFAULT_MB, TransformRun
 from local_aws.store import Store
 
 PAYLOAD_MAX_MB = 100
+_SOURCES = ("S3Prefix", "ManifestFile")
+_STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
 _UNSUPPORTED = ("DataCaptureConfig", "DataProcessing", "ExperimentConfig")
 _SUMMARY = (
     "TransformJobName", "TransformJobArn", "CreationTime", "TransformEndTime", "LastModifiedTime",
@@ -27,8 +29,9 @@ def check(request: dict[str, Any]) -> None:
     refuse(request, _UNSUPPORTED, "CreateTransformJob")
     given, wanted = request["TransformInput"], request["TransformOutput"]
     source = given["DataSource"]["S3DataSource"]
+    if source["S3DataType"] not in _SOURCES:
+        raise validation(f"DataSource.S3DataType: has to be one of {', '.join(_SOURCES)}")
     for where, record, member, only in (
-        ("DataSource", source, "S3DataType", "S3Prefix"),
         ("TransformInput", given, "SplitType", "None"),
         ("TransformInput", given, "CompressionType", "None"),
         ("TransformOutput", wanted, "AssembleWith", "None"),
@@ -40,6 +43,16 @@ def check(request: dict[str, Any]) -> None:
         raise validation(
             f"MaxPayloadInMB, and MaxConcurrentTransforms * MaxPayloadInMB, must not exceed {PAYLOAD_MAX_MB} MB."
         )
+
+
+def own_environment(request: dict[str, Any]) -> dict[str, str]:
+    """What a container is told of the job that it works for, beside what the model and the job set."""
+    return {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_BATCH_STRATEGY": _STRATEGIES[request.get("BatchStrategy", "MultiRecord")],
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(request.get("MaxConcurrentTransforms") or 1),
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(request.get("MaxPayloadInMB", PAYLOAD_DEFAULT_MB)),
+    }
 
 
 class TransformJobs(JobTable[TransformRun]):
@@ -71,8 +84,8 @@ class TransformJobs(JobTable[TransformRun]):
         record, _ = self.add(request)
 
         def variant() -> Variant:
-            found = self.provisioner.variant(name, "", "AllTraffic", model)
-            environment = {**dict(found.environment), **request.get("Environment", {})}
+            found = self.provisioner.variant(name, "", "AllTraffic", model, transforms=True)
+            environment = dict(found.environment) | request.get("Environment", {}) | own_environment(request)
             return dataclasses.replace(found, environment=tuple(sorted(environment.items())))
 
         role = self.models.get(model)["ExecutionRoleArn"]

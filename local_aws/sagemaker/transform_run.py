@@ -6,6 +6,7 @@ The containers are those of endpoints, on an event loop that lives as long as th
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -25,6 +26,7 @@ LOG_GROUP = "/aws/sagemaker/TransformJobs"
 MEGABYTE = 1024 * 1024
 PAYLOAD_DEFAULT_MB = 6
 POLL_SECONDS = 0.05
+PARAMETERS_SECONDS = 2.0
 _REASON_LIMIT = 1024
 
 
@@ -80,6 +82,7 @@ class TransformRun:
         self.name: str = record["TransformJobName"]
         self.variant = variant
         self.update = update
+        self.limit_mb = PAYLOAD_DEFAULT_MB
         self.stop_requested = threading.Event()
         self.abandoned = threading.Event()
         self.finished = threading.Event()
@@ -130,17 +133,17 @@ class TransformRun:
         return "Completed", ""
 
     async def _transform(self) -> None:
-        keys, prefix = self._inputs()
+        bucket, prefix, names = self._inputs()
         count = self.record["TransformResources"]["InstanceCount"]
         variant = await asyncio.to_thread(self.variant)
-        instances = [TransformInstance(variant) for _ in range(min(count, len(keys)))]
+        instances = [TransformInstance(variant) for _ in range(min(count, len(names)))]
         try:
             await _all(self._bring_up(one) for one in instances)
             self.update(TransformStartTime=now())
             # One queue a job: an instance takes the next object when it is free.
-            waiting = iter(keys)
-            width = max(1, self.record.get("MaxConcurrentTransforms", 1))
-            lanes = [self._lane(one, waiting, prefix) for one in instances for _ in range(width)]
+            waiting = iter(names)
+            width, self.limit_mb = await self._parameters(instances[0])
+            lanes = [self._lane(one, waiting, bucket, prefix) for one in instances for _ in range(width)]
             failed = {kind for kinds in await _all(lanes) for kind in kinds}
         finally:
             await asyncio.gather(*(one.stop(grace=1) for one in instances))
@@ -149,9 +152,12 @@ class TransformRun:
             kind = "AlgorithmError" if "AlgorithmError" in failed else "ClientError"
             raise TransformError(f"{kind}: See job logs for more information")
 
-    def _inputs(self) -> tuple[list[str], str]:
-        """The keys under the S3 prefix, and what of them the names of the answers leave out."""
-        uri = self.record["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+    def _inputs(self) -> tuple[str, str, list[str]]:
+        """Bucket, prefix and names: what is read is prefix + name, and an answer is called by the name."""
+        source = self.record["TransformInput"]["DataSource"]["S3DataSource"]
+        uri = source["S3Uri"]
+        if source["S3DataType"] == "ManifestFile":
+            return self._manifest(uri)
         bucket, prefix = objects.parse_uri(uri)
         keys = [key for key in objects.keys(bucket, prefix) if not key.endswith("/")]
         if not keys:
@@ -160,7 +166,32 @@ class TransformRun:
                 "source."
             )
         base = prefix if prefix.endswith("/") or not prefix else prefix.rpartition("/")[0] + "/"
-        return keys, base
+        return bucket, base, [key.removeprefix(base) for key in keys]
+
+    @staticmethod
+    def _manifest(uri: str) -> tuple[str, str, list[str]]:
+        """The objects that a manifest lists: `[{"prefix": "s3://bucket/folder/"}, "name", ...]`."""
+        try:
+            head, *names = json.loads(objects.read_uri(uri))
+            bucket, prefix = objects.parse_uri(head["prefix"])
+        except (ValueError, TypeError, LookupError) as error:
+            raise TransformError(f"ClientError: the manifest {uri} cannot be understood: {error}") from error
+        if not names or not all(isinstance(name, str) for name in names):
+            raise TransformError(f"ClientError: the manifest {uri} lists no objects, or not by their names")
+        return bucket, prefix, names
+
+    async def _parameters(self, instance: Instance) -> tuple[int, int]:
+        """Requests at once to an instance and the largest object in MB: as the job says, else as its container does."""
+        told: Any = {}
+        try:
+            answer = await instance.client.request("GET", "/execution-parameters", {}, b"", PARAMETERS_SECONDS)
+            told = json.loads(answer.body) if answer.status == 200 else {}
+        except (ConnectionLostError, TimeoutError, ValueError):
+            pass  # a container need not have them
+        told = told if isinstance(told, dict) else {}
+        width = self.record.get("MaxConcurrentTransforms") or told.get("MaxConcurrentTransforms") or 1
+        limit = self.record.get("MaxPayloadInMB", told.get("MaxPayloadInMB", PAYLOAD_DEFAULT_MB))
+        return int(width), int(limit)
 
     @staticmethod
     async def _bring_up(instance: Instance) -> None:
@@ -169,27 +200,26 @@ class TransformRun:
             said = f" The container's last words: {' | '.join(instance.last_lines)}" if instance.last_lines else ""
             raise TransformError(f"AlgorithmError: The container did not pass the ping health check (GET /ping).{said}")
 
-    async def _lane(self, instance: Instance, waiting: Iterator[str], prefix: str) -> list[str]:
+    async def _lane(self, instance: Instance, waiting: Iterator[str], bucket: str, prefix: str) -> list[str]:
         """One request at a time to one instance until no object waits. Gives the kinds of the failures."""
         failed = []
-        bucket, _ = objects.parse_uri(self.record["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
         target = self.record["TransformOutput"]["S3OutputPath"].rstrip("/")
-        for key in waiting:
+        for name in waiting:
             try:
-                answer = await self._ask(instance, objects.read(bucket, key))
-                await asyncio.to_thread(objects.write_uri, f"{target}/{key.removeprefix(prefix)}.out", answer.body)
+                answer = await self._ask(instance, objects.read(bucket, f"{prefix}{name}"))
+                await asyncio.to_thread(objects.write_uri, f"{target}/{name}.out", answer.body)
             except RecordError as error:
                 failed.append(error.kind)
-                logs.append(
-                    LOG_GROUP, f"{instance.log_stream}/data-log", [f"[sagemaker logs]: {bucket}/{key}: {error}"]
-                )
+                if instance.variant.logs:
+                    said = f"[sagemaker logs]: {bucket}/{prefix}{name}: {error}"
+                    logs.append(LOG_GROUP, f"{instance.log_stream}/data-log", [said])
         return failed
 
     async def _ask(self, instance: Instance, body: bytes) -> Answer:
         """The container's answer to one object. Raises RecordError when there is no good one."""
-        limit = self.record.get("MaxPayloadInMB", PAYLOAD_DEFAULT_MB)
-        if limit and len(body) > limit * MEGABYTE:
-            raise RecordError("ClientError", f"the object of {len(body)} bytes is larger than MaxPayloadInMB={limit}")
+        if self.limit_mb and len(body) > self.limit_mb * MEGABYTE:
+            said = f"the object of {len(body)} bytes is larger than MaxPayloadInMB={self.limit_mb}"
+            raise RecordError("ClientError", said)
         client = self.record.get("ModelClientConfig", {})
         problem = RecordError("AlgorithmError", "the container was not asked")
         for _ in range(1 + client.get("InvocationsMaxRetries", 3)):

@@ -89,8 +89,58 @@ def test_every_object_is_answered_by_one_process_that_ends_with_the_job(stage: S
     assert {(one["type"], one["accept"], one["greeting"]) for one in answers} == {
         ("image/jpeg", "application/json", "hello")
     }
+    assert answers[0]["batch"] == {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD"}
     (process,) = {one["pid"] for one in answers}
     assert not psutil.pid_exists(process)
+
+
+def test_of_a_manifest_only_what_it_lists_is_answered_by_its_name(stage: Stage, model: str) -> None:
+    asked = request(stage, model)
+    folder = f"in/{asked['TransformJobName']}/"
+    listed = json.dumps([{"prefix": f"s3://{stage.bucket}/{folder}"}, "folder/2", "0"])
+    stage.aws.client("s3").put_object(Bucket=stage.bucket, Key=f"lists/{folder}", Body=listed)
+    source = {"S3DataType": "ManifestFile", "S3Uri": f"s3://{stage.bucket}/lists/{folder}"}
+    asked["TransformInput"]["DataSource"]["S3DataSource"] = source
+
+    name = start(stage, asked, b"0", b"not listed", b"22")
+
+    assert ended(stage, name)["TransformJobStatus"] == "Completed"
+    assert keys(stage, f"out/{name}/") == ["0.out", "folder/2.out"]
+    assert answer(stage, name, "folder/2")["size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ("no JSON", "cannot be understood"),
+        ('["0"]', "cannot be understood"),
+        ('[{"prefix": "s3://stage/in/"}]', "lists no objects"),
+        ('[{"prefix": "s3://stage/in/"}, "gone"]', "NoSuchKey"),
+    ],
+)
+def test_a_manifest_that_leads_to_nothing_fails_the_job(stage: Stage, model: str, listed: str, reason: str) -> None:
+    asked = request(stage, model)
+    key = f"lists/{asked['TransformJobName']}"
+    stage.aws.client("s3").put_object(Bucket=stage.bucket, Key=key, Body=listed)
+    source = {"S3DataType": "ManifestFile", "S3Uri": f"s3://{stage.bucket}/{key}"}
+    asked["TransformInput"]["DataSource"]["S3DataSource"] = source
+
+    job = ended(stage, start(stage, asked))
+
+    assert job["TransformJobStatus"] == "Failed" and reason in job["FailureReason"]
+
+
+def test_what_the_job_leaves_open_the_containers_execution_parameters_say(stage: Stage) -> None:
+    # given a container that takes four requests at once, and objects of a megabyte
+    stage.model("batch-parameters", parameters='{"MaxConcurrentTransforms": 4, "MaxPayloadInMB": 1}')
+    asked = request(stage, "batch-parameters")
+    # when one object is larger
+    name = start(stage, asked, *[b"sleep:0.5"] * 4, b"x" * 1024 * 1025)
+    # then it alone is refused, and the others have been asked side by side
+    ended(stage, name)
+    assert "larger than MaxPayloadInMB=1" in data_log(stage, name)
+    assert answer(stage, name, "folder/3")["connections"] >= 4
+    assert keys(stage, f"out/{name}/") == ["0.out", *(f"folder/{number}.out" for number in range(1, 4))]
 
 
 def test_a_key_keeps_its_name_whatever_is_in_it(stage: Stage, model: str) -> None:
