@@ -18,11 +18,14 @@ LOG_GROUPS = (
     "/aws/lambda/{}-classify",
     "/aws/lambda/{}-site",
     "/aws/lambda/{}-validate-run",
+    "/aws/lambda/{}-plan-batch",
+    "/aws/lambda/{}-collect-batch",
     "/aws/lambda/{}-publish-code",
     "/aws/apigateway/{}-access",
     "/aws/vendedlogs/states/{}-pipeline",
     "/aws/vendedlogs/states/{}-train-on-ec2",
     "/aws/vendedlogs/states/{}-deploy",
+    "/aws/vendedlogs/states/{}-batch",
     "/aws/vendedlogs/states/{}-sweep",
     "/aws/vendedlogs/states/{}-teardown",
     "/aws/codebuild/{}-serving-image",
@@ -43,10 +46,11 @@ TAGGED: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
         RUNNING,
     ),
     ("running training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJob", RUNNING),
+    ("running transform job", "list_transform_jobs", "TransformJobSummaries", "TransformJob", RUNNING),
 )
 # What stays because other stacks of the account use it, too, or may come to.
 ACCOUNT_WIDE = (
-    "log group /aws/sagemaker/TrainingJobs: the training jobs' logs of the whole account",
+    "log groups /aws/sagemaker/TrainingJobs and TransformJobs: these jobs' logs of the whole account",
     "API Gateway's logging role: one for the account and region",
     "the SAM CLI's bucket (stack aws-sam-cli-managed-default)",
     "Step Functions' event rules, EC2's service role for spot instances and Application Auto Scaling's service role",

@@ -75,7 +75,7 @@ def describe_stack(name: str) -> Stack:
             data_bucket=outputs["DataBucket"],
             artifact_bucket=outputs["ArtifactBucket"],
             endpoint_name=outputs["EndpointName"],
-            state_machines={name: outputs[f"{name.title()}Arn"] for name in ("pipeline", "teardown", "sweep")},
+            state_machines={name: outputs[f"{name.title()}Arn"] for name in ("pipeline", "batch", "teardown", "sweep")},
         )
     except KeyError as missing:
         raise StackError(f"stack {name!r} has no output {missing}: was it deployed from this template?") from missing

@@ -6,7 +6,6 @@ Raises InvalidRun with every problem found, one a line, each naming its field.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -20,8 +19,6 @@ from kennel.settings import ValidateRunSettings, validate_run_settings
 
 logger = Logger()
 
-_TAG_VALUE = re.compile(r"[\w .:/=+@-]{1,256}")
-
 
 @cache
 def _s3() -> Any:
@@ -32,7 +29,7 @@ def _s3() -> Any:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Turn a pipeline input into a plan, or raise InvalidRun."""
     settings = validate_run_settings()
-    if not _TAG_VALUE.fullmatch(event["execution"]):
+    if not naming.is_tag(event["execution"]):
         raise InvalidRun(["the execution's name: may hold letters, digits and _ . : / = + - @ only: it becomes a tag"])
     asked = _parse(event["input"], settings)
     run = naming.run_name(asked[""]["run"], event["execution"], event["started"])

@@ -9,11 +9,14 @@ from typing import Any
 
 import boto3
 import pytest
-from kennel.errors import InvalidRun
-from kennel.settings import classify_settings, site_settings, validate_run_settings
+from kennel import served
+from kennel.batches import BATCH_FIELDS
+from kennel.errors import InvalidBatch, InvalidRun
+from kennel.settings import classify_settings, plan_batch_settings, site_settings, validate_run_settings
 from moto import mock_aws
 
 from functions.classify import app as classify
+from functions.plan_batch import app as plan_batch
 from functions.site import app as site
 from functions.validate_run import app as validate_run
 from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, png
@@ -21,8 +24,9 @@ from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, png
 EVENTS = Path(__file__).parents[2] / "events"
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 PIPELINE = [name for name in NAMES if name.removeprefix("bad_").startswith("pipeline_")]
+BATCH = [name for name in NAMES if name.removeprefix("bad_").startswith("batch_")]
 SITE = [name for name in NAMES if name.startswith("site_")]
-REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *SITE)]
+REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *BATCH, *SITE)]
 
 # Event -> (status, slug, a part of the detail). Every bad_*.json must be here.
 REFUSED = {
@@ -92,6 +96,18 @@ REFUSED = {
     "bad_pipeline_canary_with_one_instance": (0, "", "endpoint.rollout: canary moves some of 2 or more instances"),
     "bad_pipeline_execution_name_not_a_tag": (0, "", "the execution's name"),
     "bad_pipeline_two_problems": (0, "", "train.seed: -1 is below 0"),
+    "bad_batch_pictures_not_given": (0, "", "pictures: is not given, and no batch never-begun was begun"),
+    "bad_batch_pictures_of_another_account": (0, "", "pictures: somebody-elses-bucket is not this stack's data bucket"),
+    "bad_batch_pictures_not_an_s3_uri": (0, "", "pictures: is not of the form"),
+    "bad_batch_folder_empty": (0, "", "pictures: s3://kennel-data/no-such-folder/ has no pictures"),
+    "bad_batch_run_without_model": (0, "", "run: there is no model kennel-never-deployed"),
+    "bad_batch_begun_with_other_pictures": (0, "", "pictures: the batch begun-before was begun with s3://kennel-data/"),
+    "bad_batch_name_with_spaces": (0, "", "batch: is not of the form"),
+    "bad_batch_unknown_field": (0, "", "topk: there is no such field"),
+    "bad_batch_top_k_zero": (0, "", "top_k: 0 is below 1"),
+    "bad_batch_two_problems": (0, "", "instances: 0 is below 1"),
+    "bad_batch_input_not_an_object": (0, "", "input: is not an object"),
+    "bad_batch_execution_name_not_a_tag": (0, "", "the execution's name"),
 }
 
 
@@ -120,8 +136,8 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[None]:
     """The environment and the data bucket that the events are written for. No event changes either."""
-    settings = (classify_settings, site_settings, validate_run_settings)
-    caches = (*settings, classify._s3, classify._session, site._client, validate_run._s3)
+    settings = (classify_settings, plan_batch_settings, site_settings, validate_run_settings)
+    caches = (*settings, classify._s3, classify._session, plan_batch._client, site._client, validate_run._s3)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -135,9 +151,29 @@ def deployed() -> Iterator[None]:
             for breed in ("001.Affenpinscher/Affenpinscher_00003.jpg", "002.Afghan_hound/Afghan_hound_00001.jpg"):
                 s3.put_object(Bucket=BUCKET, Key=f"dogImages/{split}/{breed}", Body=png())
         s3.put_object(Bucket=BUCKET, Key="weights/resnet50.safetensors", Body=b"weights")
+        deploy_for_batches(s3)
         yield
         for cached in caches:
             cached.cache_clear()
+
+
+def deploy_for_batches(s3: Any) -> None:
+    """A model in service, that of another run, and a batch that was begun."""
+    sagemaker, runs = boto3.client("sagemaker"), ("run-20261120-090000-0a1b2c3d", "run-20261119-090000-0a1b2c3d")
+    for run in runs:
+        container = {"Image": f"{ENVIRONMENT['SERVING_REPOSITORY_URI']}:1", "ModelDataUrl": f"s3://{BUCKET}/model"}
+        role = "arn:aws:iam::000000000000:role/serving"
+        sagemaker.create_model(ModelName=f"kennel-{run}", PrimaryContainer=container, ExecutionRoleArn=role)
+    begun = {"pictures": f"s3://{BUCKET}/dogImages/test/", "run": runs[0], "model": f"kennel-{runs[0]}", "top_k": 5}
+    s3.create_bucket(Bucket="kennel-artifacts")
+    s3.put_object(Bucket="kennel-artifacts", Key="batches/begun-before/settings.json", Body=json.dumps(begun))
+
+
+@pytest.fixture
+def in_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DescribeEndpoint would say."""
+    found = served.Served("run-20261120-090000-0a1b2c3d", "kennel-run-20261120-090000-0a1b2c3d", "InService")
+    monkeypatch.setattr(served, "look", lambda client, name: found)
 
 
 @pytest.fixture
@@ -197,6 +233,23 @@ def test_bad_pipeline_inputs_are_refused_for_what_their_name_says(stack: Runtime
     assert REFUSED[name][2] in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [name for name in BATCH if not name.startswith("bad_")])
+def test_good_batch_inputs_become_plans(stack: Runtime, in_service: None, name: str) -> None:
+    plan = plan_batch.handler(load(name), LambdaContext())
+
+    given = load(name)["input"]
+    assert (plan["left"], plan["taken"]) == (2, 2)
+    assert plan["model"] == f"kennel-{given.get('run', 'run-20261120-090000-0a1b2c3d')}"
+    assert {field: plan[field] for field in given if field in plan} == {f: v for f, v in given.items() if f in plan}
+
+
+@pytest.mark.parametrize("name", [name for name in BATCH if name.startswith("bad_")])
+def test_bad_batch_inputs_are_refused_for_what_their_name_says(stack: Runtime, in_service: None, name: str) -> None:
+    with pytest.raises(InvalidBatch) as caught:
+        plan_batch.handler(load(name), LambdaContext())
+    assert REFUSED[name][2] in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "status", "part"),
     [
@@ -229,6 +282,7 @@ def test_every_form_and_every_field_has_a_good_event(stack: Runtime) -> None:
         given |= {f"{section}.{name}" for section, value in event.items() if isinstance(value, dict) for name in value}
         given |= {name for name, value in event.items() if not isinstance(value, dict)} - {"tune"}
     assert given == {field.path for field in RUN_FIELDS}
+    assert load("batch_every_field")["input"].keys() == {field.path for field in BATCH_FIELDS}
 
 
 def test_the_carolina_dog_is_the_very_event_people_know() -> None:

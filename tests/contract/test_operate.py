@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kennel import runs
+from kennel import batches, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
@@ -60,4 +60,7 @@ def test_every_input_shown_is_accepted() -> None:
     inputs = [json.loads(block) for block in indented if block.lstrip().startswith("{")]
     assert inputs
     for one in inputs:
-        runs.parse_run(one, {})
+        if "batch" in one:
+            batches.parse_batch(one, {})
+        else:
+            runs.parse_run(one, {})

@@ -109,7 +109,7 @@ def test_functions_get_exactly_the_environment_they_read() -> None:
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
     }
-    for function in ("Classify", "Site", "ValidateRun"):
+    for function in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch"):
         name = f"{function}Function"
         reader = re.sub(r"(?<!^)([A-Z])", r"_\1", function).lower() + "_settings"
         given = {key for key in FUNCTIONS[name]["Environment"]["Variables"] if not key.startswith("POWERTOOLS_")}
@@ -192,7 +192,7 @@ def test_buckets_are_private_encrypted_versioned_tls_only_and_aged(name: str) ->
 
 def test_outputs_are_the_contracts_and_described() -> None:
     wanted = "ApiUrl ApiKeyId DataBucket ArtifactBucket PipelineArn TeardownArn EndpointName ClassifyFunction CodeUri"
-    wanted += " DeployArn TrainOnEc2Arn SweepArn ModelPackageGroup"
+    wanted += " BatchArn DeployArn TrainOnEc2Arn SweepArn ModelPackageGroup"
     assert set(TEMPLATE["Outputs"]) == {*wanted.split(), "ServingRepositoryUri"}
     assert [name for name, output in TEMPLATE["Outputs"].items() if len(output.get("Description", "")) < 15] == []
 

@@ -18,12 +18,14 @@ class World(Account):
     def __init__(self, **fail: Exception) -> None:
         super().__init__(**fail)
         self.runs: list[str] = []
+        self.batches: list[str] = []
         self.targets: list[str] = []
         self.endpoint = ""  # its status; empty is none
         self.next_statuses: list[str] = []  # what it becomes, one a look
         # name -> owner by the tag kennel:stack; empty is no tag
         self.things: dict[str, dict[str, str]] = {
-            kind: {} for kind in ("endpoint-config", "model", "training-job", "hyper-parameter-tuning-job")
+            kind: {}
+            for kind in ("endpoint-config", "model", "training-job", "transform-job", "hyper-parameter-tuning-job")
         }
         self.packages: list[str] = []
         self.instances: list[str] = []
@@ -39,7 +41,8 @@ class World(Account):
 
     def do_listExecutions(self, arguments: dict[str, Any]) -> Any:
         assert arguments["StatusFilter"] == "RUNNING"
-        return {"Executions": [{"Name": name} for name in self.runs]}
+        found = self.batches if arguments["StateMachineArn"].endswith("-batch") else self.runs
+        return {"Executions": [{"Name": name} for name in found]}
 
     def do_describeScalableTargets(self, arguments: dict[str, Any]) -> Any:
         found = [
@@ -100,6 +103,10 @@ class World(Account):
         assert arguments["StatusEquals"] == "InProgress"
         return self._list("training-job", "TrainingJobSummaries", "TrainingJobName", arguments)
 
+    def do_listTransformJobs(self, arguments: dict[str, Any]) -> Any:
+        assert arguments["StatusEquals"] == "InProgress"
+        return self._list("transform-job", "TransformJobSummaries", "TransformJobName", arguments)
+
     def _list(self, kind: str, member: str, name: str, arguments: dict[str, Any]) -> Any:
         found = [{name: one} for one in self.things[kind] if arguments["NameContains"] in one]
         return _page(found, member, arguments)
@@ -121,6 +128,10 @@ class World(Account):
 
     def do_stopTrainingJob(self, arguments: dict[str, Any]) -> Any:
         del self.things["training-job"][arguments["TrainingJobName"]]
+        return {}
+
+    def do_stopTransformJob(self, arguments: dict[str, Any]) -> Any:
+        del self.things["transform-job"][arguments["TransformJobName"]]
         return {}
 
 

@@ -52,7 +52,7 @@ def test_it_goes_from_target_to_endpoint_to_configuration_to_model_and_looks_aga
     assert removing == [
         *("deregisterScalableTarget", "deleteEndpoint", "deleteEndpointConfig", "deleteModel", "deleteModelPackage"),
     ]
-    assert world.calls.count("sfn:listExecutions") == 2
+    assert world.calls.count("sfn:listExecutions") == 4  # the pipeline's and the batches', twice
 
 
 def test_an_account_with_nothing_in_it_is_a_success_of_zeros() -> None:
@@ -68,13 +68,23 @@ def test_a_single_run_in_progress_is_named_and_nothing_is_touched() -> None:
     done = tear_down(world)
 
     assert done.error == "PipelineRunning" and "run-of-today" in done.cause
-    assert world.calls == ["sfn:listExecutions"]
+    assert world.calls == ["sfn:listExecutions"] * 2
+
+
+def test_a_batch_in_progress_is_named_and_nothing_is_touched() -> None:
+    world = World().with_runs("a")
+    world.batches = ["of-today"]
+
+    done = tear_down(world)
+
+    assert done.error == "PipelineRunning" and "(batch of-today)" in done.cause
+    assert world.calls == ["sfn:listExecutions"] * 2
 
 
 def test_a_run_that_started_meanwhile_is_left_over() -> None:
     class Late(World):
         def do_listExecutions(self, arguments: dict[str, Any]) -> Any:
-            self.runs = ["late"] if self.calls.count("sfn:listExecutions") == 2 else []
+            self.runs = ["late"] if self.calls.count("sfn:listExecutions") == 3 else []
             return super().do_listExecutions(arguments)
 
     done = tear_down(Late().with_runs("a"))
@@ -85,14 +95,14 @@ def test_a_run_that_started_meanwhile_is_left_over() -> None:
 def test_what_belongs_to_a_stack_whose_name_only_begins_alike_is_let_be() -> None:
     # given things of kennel-dev, whose names begin with kennel-, and its endpoint's scaling
     world = World().with_runs("a")
-    for kind in ("endpoint-config", "model", "training-job"):
+    for kind in ("endpoint-config", "model", "training-job", "transform-job"):
         world.things[kind]["kennel-dev-run"] = OTHER_STACK
     world.targets.append(f"endpoint/{OTHER_STACK}/variant/primary")
     # when kennel is torn down
     done = tear_down(world)
     # then they are still there, and it is no failure
     assert done.states[-1] == "Done" and done.output["untouched"] == []
-    assert [list(names) for names in world.things.values()] == [["kennel-dev-run"]] * 3 + [[]]
+    assert [list(names) for names in world.things.values()] == [["kennel-dev-run"]] * 4 + [[]]
     assert world.targets == [f"endpoint/{OTHER_STACK}/variant/primary"]
 
 
@@ -106,11 +116,12 @@ def test_what_nobodys_tag_is_on_is_let_be_and_named() -> None:
     assert list(world.things["model"]) == ["kennel-made-by-hand", "my-kennel-model"]
 
 
-def test_a_job_that_runs_without_an_execution_is_stopped() -> None:
+def test_jobs_that_run_without_an_execution_are_stopped() -> None:
     world = World()
-    world.things["training-job"]["kennel-orphan"] = "kennel"
+    for kind in ("training-job", "transform-job"):
+        world.things[kind]["kennel-orphan"] = "kennel"
 
-    assert tear_down(world).output["removed"]["stopped_jobs"] == 1
+    assert tear_down(world).output["removed"]["stopped_jobs"] == 2
     assert nothing_left(world)
 
 
@@ -211,6 +222,7 @@ def test_scaling_that_cannot_be_removed_does_not_keep_the_endpoint_but_is_left_o
         "sagemaker__listEndpointConfigs",
         "sagemaker__listModels",
         "sagemaker__listTrainingJobs",
+        "sagemaker__listTransformJobs",
         "sagemaker__listHyperParameterTuningJobs",
         "sagemaker__listModelPackages",
         "ec2__describeInstances",
@@ -234,4 +246,5 @@ def test_artefacts_are_named_for_whoever_asks_and_nothing_of_them_is_deleted() -
         "s3://artifacts/runs/",
         "s3://artifacts/features/",
         "s3://artifacts/checkpoints/",
+        "s3://artifacts/batches/",
     ]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kennel import images
+from kennel import images, objects
 from kennel.errors import InvalidRun
 from kennel.s3uri import S3Uri
 
@@ -61,7 +60,8 @@ def inspect(client: Any, folder: S3Uri) -> Dataset:
 def _read_split(client: Any, folder: S3Uri, name: str) -> _Split:
     split = _Split()
     prefix = f"{folder.key}{name}/"
-    for key, size, etag in _objects(client, folder.bucket, prefix):
+    for item in objects.listed(client, S3Uri(folder.bucket, prefix)):
+        key, size, etag = item["Key"], item["Size"], item.get("ETag", "")
         parts = key[len(prefix) :].split("/")
         # a picture is CLASS/NAME; what lies elsewhere, folder markers and hidden files are not
         if len(parts) == 2 and all(parts) and not parts[1].startswith("."):
@@ -69,12 +69,6 @@ def _read_split(client: Any, folder: S3Uri, name: str) -> _Split:
             split.sizes.append((size, key))
             split.lines.append(f"{key[len(folder.key) :]}\t{size}\t{etag}")
     return split
-
-
-def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int, str]]:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            yield item["Key"], item["Size"], item.get("ETag", "")
 
 
 def _problems(folder: S3Uri, splits: dict[str, _Split]) -> list[str]:

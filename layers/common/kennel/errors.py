@@ -2,7 +2,9 @@
 
 KennelError
 ├── SettingsError               the function's environment is incomplete or malformed
-├── InvalidRun                  the pipeline's input is refused; the message holds one problem a line
+├── InvalidInput                a state machine's input is refused; the message holds one problem a line
+│   ├── InvalidRun              the pipeline's
+│   └── InvalidBatch            the batch's
 └── RequestError                drawn as problem JSON (RFC 9457) by `PROBLEMS`
     ├── BadRequest              the body or the event cannot be understood
     │   └── InvalidField        one named field is unknown, of the wrong type or out of range
@@ -47,12 +49,20 @@ class SettingsError(KennelError):
     """The function's environment is incomplete or malformed; the message names the variable."""
 
 
-class InvalidRun(KennelError):
-    """The pipeline's input is refused. `problems` holds every finding; the message is one a line."""
+class InvalidInput(KennelError):
+    """A state machine's input is refused. `problems` holds every finding; the message is one a line."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class InvalidRun(InvalidInput):
+    """The pipeline's input is refused."""
+
+
+class InvalidBatch(InvalidInput):
+    """The input of a batch is refused."""
 
 
 class RequestError(KennelError):

@@ -13,8 +13,10 @@ from datetime import datetime
 MAX_NAME = 63
 MAX_RUN = 31
 MAX_STACK = 22  # so that STACK-RUN-features fits, whole: the stack's policies hold on to names that begin with its own
+MAX_BATCH = 31  # so that STACK-BATCH-HASH fits
 _HASH = 8
 _VALID = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+_TAG_VALUE = re.compile(r"[\w .:/=+@-]{1,256}")
 
 
 def derive(original: str, limit: int = MAX_NAME) -> str:
@@ -45,6 +47,23 @@ def tuning_job(stack: str, run: str) -> str:
     """The name of `run`'s tuning job, which SageMaker gives 32 characters only: the stack and the run's hash."""
     unique = run[-_HASH:]
     return f"{derive(stack, 32 - 1 - _HASH)}-{unique}"
+
+
+def batch_name(wanted: str | None, execution: str, started: str) -> str:
+    """A batch's name: the one `wanted`, or one of at most 31 characters that no other execution gets."""
+    unique = _digest(f"{execution}\n{started}")
+    return wanted or f"batch-{datetime.fromisoformat(started):%Y%m%d-%H%M%S}-{unique}"
+
+
+def transform_job(stack: str, batch: str, execution: str, started: str, part: int) -> str:
+    """The name of the transform job that does the `part`-th part of `batch` in an execution."""
+    unique = _digest(f"{execution}\n{started}\n{part}")
+    return run_resource(stack, f"{batch}-{unique}")
+
+
+def is_tag(text: str) -> bool:
+    """Whether AWS takes `text` as a tag's value."""
+    return _TAG_VALUE.fullmatch(text) is not None
 
 
 def _digest(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Reading a picture from S3."""
+"""Reading a picture from S3; listing objects, and writing one whose size nobody knows before its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +12,43 @@ from kennel.s3uri import S3Uri
 
 # Without s3:ListBucket a missing object is answered 403, not 404: to the caller both mean nothing to read.
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404", "403", "AccessDenied"}
+
+PART_BYTES = 8 * 1024 * 1024  # S3 takes parts of 5 MiB and more, 10,000 of them
+
+
+def listed(client: Any, folder: S3Uri) -> Iterator[dict[str, Any]]:
+    """ListObjectsV2's entries (Key, Size, ETag, LastModified) below `folder`, in the order of their keys."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=folder.bucket, Prefix=folder.key):
+        yield from page.get("Contents", [])
+
+
+def write(client: Any, uri: S3Uri, chunks: Iterable[bytes], content_type: str) -> None:
+    """Put `chunks` together as one object, holding PART_BYTES of it at a time. If they end early there is no object."""
+    where = {"Bucket": uri.bucket, "Key": uri.key}
+    buffer, upload, parts = bytearray(), "", list[dict[str, Any]]()
+
+    def send() -> None:
+        number = len(parts) + 1
+        answer = client.upload_part(**where, UploadId=upload, PartNumber=number, Body=bytes(buffer))
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        buffer.clear()
+
+    try:
+        for chunk in chunks:
+            buffer += chunk
+            if len(buffer) >= PART_BYTES:
+                upload = upload or client.create_multipart_upload(**where, ContentType=content_type)["UploadId"]
+                send()
+        if not upload:
+            client.put_object(**where, Body=bytes(buffer), ContentType=content_type)
+            return
+        if buffer:
+            send()
+        client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
+    except BaseException:
+        if upload:
+            client.abort_multipart_upload(**where, UploadId=upload)
+        raise
 
 
 def read(client: Any, uri: S3Uri, *, own_buckets: Sequence[str], max_bytes: int) -> bytes:

@@ -45,6 +45,24 @@ class ValidateRunSettings:
     defaults: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class PlanBatchSettings:
+    """What `plan_batch` needs: the stack's own names, and its parameters as a batch's defaults."""
+
+    stack_name: str
+    data_bucket: str
+    artifact_bucket: str
+    endpoint_name: str
+    defaults: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectBatchSettings:
+    """What `collect_batch` needs: the bucket that results lie in."""
+
+    artifact_bucket: str
+
+
 @cache
 def classify_settings() -> ClassifySettings:
     """The settings of `classify`; raises SettingsError naming the first variable that is missing or malformed."""
@@ -80,6 +98,24 @@ def validate_run_settings() -> ValidateRunSettings:
         region=_text("AWS_REGION"),
         defaults=_json_object("DEFAULTS"),
     )
+
+
+@cache
+def plan_batch_settings() -> PlanBatchSettings:
+    """The settings of `plan_batch`; raises SettingsError naming the first variable that is missing or malformed."""
+    return PlanBatchSettings(
+        stack_name=_text("STACK_NAME"),
+        data_bucket=_text("DATA_BUCKET"),
+        artifact_bucket=_text("ARTIFACT_BUCKET"),
+        endpoint_name=_text("ENDPOINT_NAME"),
+        defaults=_json_object("DEFAULTS"),
+    )
+
+
+@cache
+def collect_batch_settings() -> CollectBatchSettings:
+    """The settings of `collect_batch`; raises SettingsError naming the variable that is missing."""
+    return CollectBatchSettings(artifact_bucket=_text("ARTIFACT_BUCKET"))
 
 
 def _text(name: str) -> str:

@@ -71,6 +71,8 @@ def _running(client: Clients) -> Iterator[str]:
         )
         for job in tuning:
             yield f"tuning job {job['HyperParameterTuningJobName']} is {status}"
+        for job in _all(sagemaker, "list_transform_jobs", "TransformJobSummaries", StatusEquals=status):
+            yield f"transform job {job['TransformJobName']} is {status}"
     for reservation in client("ec2").describe_instances()["Reservations"]:
         for instance in reservation["Instances"]:
             if instance["State"]["Name"] != "terminated":

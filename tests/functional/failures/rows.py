@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .batches import BATCH_ROWS, LATE_BATCH, STOPPED_BATCH
 from .calls import CALLS
 from .hard import CLEAN_UP, FORBIDDEN
 from .jobs import JOB_ROWS, JUDGED, LATE_ROWS
@@ -24,6 +25,7 @@ SECTIONS = (
     ("Input, image, quality gate and approval", JUDGED),
     ("The endpoint", ENDPOINT),
     ("A person stops the run", ROWS_ABORTS),
+    ("A batch", (*BATCH_ROWS, LATE_BATCH, STOPPED_BATCH)),
     ("A missing permission", FORBIDDEN),
     ("Cleaning up fails, too", tuple(row for one in CLEAN_UP for row in one.rows())),
     ("Calls refused and throttled", tuple(row for call in CALLS for row in call.rows())),
@@ -42,7 +44,8 @@ refused, taken back or undone before its smoke test, and of aborts, a client ask
 except where the new model itself answers 500 before an alarm takes it back.
 
 A cause is what `aws stepfunctions describe-execution`, the console and `python -m tools.pipeline` show; `…` stands
-for what differs from run to run. "Throttled twice" means that the third try goes through. A refusal that Step
+for what differs from run to run. A batch changes nothing that serves, and what it has answered stays for when it is
+started again. "Throttled twice" means that the third try goes through. A refusal that Step
 Functions gives the same name as a passing error is tried a few times before it counts.
 """
 _SERVES = {NOTHING: "nothing", MODEL: "the model before", BROKEN: "nothing"}

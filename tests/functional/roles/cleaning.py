@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import leftovers
+from . import batches, leftovers
 from .leftovers import searches
 from .paths import Path, serving, traced, unique
 from .running import SEARCH, delete_images
@@ -106,13 +106,18 @@ def _all_kinds(world: World) -> None:
         world.quick.behave({"train": {"hang": ""}, "trial": {"hang": ""}})
         leftovers.job(world)
         leftovers.search(world)
+    leftovers.transform(world)
 
 
 def _torn_down(world: World) -> str:
     if broke := world.execute("Teardown"):
         return broke
     came(lambda: not world.instances(), 3.0)
-    left = [*world.instances(), *(["a search"] if _searches(world) else []), *(["a job"] if _jobs(world) else [])]
+    left = [
+        *world.instances(),
+        *(["a search"] if _searches(world) else []),
+        *(["a job"] if _jobs(world) or batches.jobs(world) else []),
+    ]
     return f"left: {left}" if left or world.endpoint() else ""
 
 

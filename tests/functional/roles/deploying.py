@@ -50,4 +50,4 @@ def _state_machine(kind: str) -> Path:
 
 PUBLISH = Path("publishing the code", _publish)
 PUBLISH_LOG = Path("the publishing function's log", logged("PublishCodeLogs", _publish))
-MACHINES = {kind: _state_machine(kind) for kind in ("Pipeline", "TrainOnEc2", "Deploy", "Sweep", "Teardown")}
+MACHINES = {kind: _state_machine(kind) for kind in ("Pipeline", "TrainOnEc2", "Deploy", "Batch", "Sweep", "Teardown")}

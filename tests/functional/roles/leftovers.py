@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from . import batches
 from .paths import unique
 from .world import World
 
@@ -110,6 +111,23 @@ def search(world: World) -> None:
         HyperParameterTuningJobName=f"{world.name}-{unique('left')}",
         HyperParameterTuningJobConfig=known["HyperParameterTuningJobConfig"],
         TrainingJobDefinition={**known["TrainingJobDefinition"], "InputDataConfig": channels},
+        Tags=_tags(world, "left"),
+    )
+
+
+def transform(world: World) -> None:
+    """A transform job with the model in service, on a picture that is never answered."""
+    if batches.jobs(world):
+        return
+    serves = world.client("sagemaker").describe_endpoint(EndpointName=world.name)["EndpointConfigName"]
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": batches.hanging(world)}}
+    bucket = world.quick.stack.artifact_bucket
+    world.client("sagemaker").create_transform_job(
+        TransformJobName=f"{world.name}-{unique('left')}",
+        ModelName=serves,
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": f"s3://{bucket}/batches/left/results/"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
         Tags=_tags(world, "left"),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import asking, cleaning, deploying, on_ec2, running
+from . import asking, batches, cleaning, deploying, on_ec2, running
 from .paths import Path
 
 
@@ -41,6 +41,7 @@ TABLE: Mapping[str, Row] = {
     **_rows("PipelineRole", deploying.MACHINES["Pipeline"], HearOfWhatEnded=_NO_MACHINE, DeliverLogs=_NO_MACHINE),
     **_rows("TrainOnEc2Role", deploying.MACHINES["TrainOnEc2"], DeliverLogs=_NO_MACHINE),
     **_rows("DeployRole", deploying.MACHINES["Deploy"], DeliverLogs=_NO_MACHINE),
+    **_rows("BatchRole", deploying.MACHINES["Batch"], HearOfWhatEnded=_NO_MACHINE, DeliverLogs=_NO_MACHINE),
     **_rows("SweepRole", deploying.MACHINES["Sweep"], DeliverLogs=_NO_MACHINE),
     **_rows("TeardownRole", deploying.MACHINES["Teardown"], DeliverLogs=_NO_MACHINE),
     # A run that updates: the pipeline's part, the jobs', the deployment's, the endpoint's
@@ -138,6 +139,41 @@ TABLE: Mapping[str, Row] = {
         WriteRuns="TrainingFailed: ",
     ),
     **_rows("Ec2TrainingRole", on_ec2.NO_CODE, AnswerTheStateMachine="the run goes on waiting"),
+    # A batch
+    **_rows(
+        "PlanBatchRole",
+        batches.ANSWERED,
+        ListPictures="InvalidBatch: Plan: ",
+        ListResults="PlanFailed: Plan: ",
+        ReadSettings="PlanFailed: Plan: ",
+        WriteSettingsAndManifests="PlanFailed: Plan: ",
+        FindModel="PlanFailed: Plan: ",
+    ),
+    **_rows(
+        "BatchRole",
+        batches.ANSWERED,
+        PlanAndCollect="PlanFailed: Plan: ",
+        RunJobs="TransformFailed: Transform: ",
+        TagJobs="TransformFailed: Transform: ",
+    ),
+    **_rows(
+        "ServingRole",
+        batches.ANSWERED,
+        ReadBatches="TransformFailed: Transform: ",
+        WriteBatchResults="TransformFailed: Transform: ",
+    ),
+    **_rows(
+        "CollectBatchRole",
+        batches.ANSWERED,
+        ListPictures="CollectFailed: Collect: ",
+        ListResults="CollectFailed: Collect: ",
+        ReadResults="CollectFailed: Collect: ",
+        WriteLinesAndSummary="CollectFailed: Collect: ",
+    ),
+    **_rows("BatchRole", batches.TRACED, Trace="no trace"),
+    **_rows("PlanBatchRole", batches.PLAN_LOG, WriteOwnLogs="no log"),
+    **_rows("CollectBatchRole", batches.COLLECT_LOG, WriteOwnLogs="no log"),
+    **_rows("ServingRole", batches.JOB_LOG, WriteTransformLogs="no log"),
     # The sweeper
     **_rows("SweepStarterRole", cleaning.ABORTED_JOB, StartSweep="no sweep came"),
     **_rows(
@@ -183,6 +219,7 @@ MORE = (
     running.UNANSWERED,
     running.UNDONE_FIRST,
     running.UNDONE_UPDATE,
+    batches.ABORTED,
     cleaning.ABORTED_SEARCH,
     cleaning.ABORTED_BUILD,
     cleaning.ABORTED_ON_EC2,
@@ -210,6 +247,9 @@ UNUSED_HERE: Mapping[str, Mapping[str, str]] = {
     "TrainingRole.WriteRuns": {"s3:AbortMultipartUpload": _PARTS},
     "TrainingRole.WriteJobLogs": {"logs:DescribeLogStreams": _SAGEMAKER_LOGS},
     "Ec2TrainingRole.WriteRuns": {"s3:AbortMultipartUpload": _PARTS},
+    "ServingRole.WriteBatchResults": {"s3:AbortMultipartUpload": _PARTS},
+    "CollectBatchRole.WriteLinesAndSummary": {"s3:AbortMultipartUpload": _PARTS},
+    "ServingRole.WriteTransformLogs": {"logs:DescribeLogStreams": _SAGEMAKER_LOGS},
     "ServingRole.WriteEndpointLogs": {"logs:DescribeLogStreams": _SAGEMAKER_LOGS},
     "ImageBuildRole.PushServingImage": {
         "ecr:DescribeImages": "the build asks for the image when its push fails, because another run has pushed it"

@@ -93,7 +93,7 @@ class World:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def machine(self, kind: str) -> str:
-        """The ARN of a state machine: Pipeline, TrainOnEc2, Deploy, Sweep, Teardown."""
+        """The ARN of a state machine: Pipeline, TrainOnEc2, Deploy, Batch, Sweep, Teardown."""
         return self.outputs[f"{kind}Arn"]
 
     def endpoint(self) -> dict[str, Any] | None:
