@@ -120,8 +120,10 @@ def transform(world: World) -> None:
     if batches.jobs(world):
         return
     serves = world.client("sagemaker").describe_endpoint(EndpointName=world.name)["EndpointConfigName"]
-    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": batches.hanging(world)}}
-    bucket = world.quick.stack.artifact_bucket
+    bucket, key = world.quick.stack.artifact_bucket, "batches/left/manifests/left.json"
+    manifest = json.dumps([{"prefix": batches.hanging(world)}, "0.jpg"])
+    world.client("s3").put_object(Bucket=bucket, Key=key, Body=manifest)
+    source = {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": f"s3://{bucket}/{key}"}}
     world.client("sagemaker").create_transform_job(
         TransformJobName=f"{world.name}-{unique('left')}",
         ModelName=serves,
