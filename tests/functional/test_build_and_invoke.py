@@ -15,7 +15,7 @@ import pytest
 from tests.contract.test_events import EVENTS, REFUSED
 from tools import invoke
 
-BAD_REQUESTS = [name for name in REFUSED if not name.startswith("bad_pipeline_")]
+BAD_REQUESTS = [name for name in REFUSED if not name.startswith(("bad_pipeline_", "bad_batch_"))]
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,21 @@ def test_the_built_site_carries_its_page(build: Path) -> None:
     assert "<h1>What does the picture show?</h1>" in answer["body"]
 
 
-def test_a_refused_run_has_the_error_name_that_the_state_machine_matches(build: Path) -> None:
-    function = invoke.built_function("ValidateRunFunction", build)
+@pytest.mark.parametrize(
+    ("name", "bad", "error"),
+    [
+        ("ValidateRunFunction", "bad_pipeline_epochs_zero", ("InvalidRun", "train.epochs: 0 is below 1")),
+        ("PlanBatchFunction", "bad_batch_top_k_zero", ("InvalidBatch", "top_k: 0 is below 1")),
+    ],
+)
+def test_what_is_refused_has_the_error_name_that_its_state_machine_matches(
+    build: Path, name: str, bad: str, error: tuple[str, str]
+) -> None:
+    function = invoke.built_function(name, build)
     with invoke.emulating(function, function.environment) as emulator:
-        answer: Any = emulator.invoke(event("bad_pipeline_epochs_zero"))
+        answer: Any = emulator.invoke(event(bad))
 
-    assert (answer["errorType"], answer["errorMessage"]) == ("InvalidRun", "train.epochs: 0 is below 1")
+    assert (answer["errorType"], answer["errorMessage"]) == error
 
 
 def test_nothing_is_left_running(build: Path) -> None:

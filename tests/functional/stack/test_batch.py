@@ -1,10 +1,11 @@
-"""A batch on the real stack: good and bad pictures through transform jobs, stopped and gone on with, as the API answers."""
+"""A batch on the real stack: good and bad pictures, stopped and gone on with; its lines are what the API answers."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections import Counter
 from typing import Any
 
 import boto3
@@ -16,8 +17,6 @@ from .conftest import Deployed
 
 pytestmark = pytest.mark.slow
 BAD = {"broken.jpg": b"\xff\xd8\xff\xe0 and no more", "notes.txt": b"no picture at all", "empty.png": b""}
-# What the API says of a picture and a line cannot: which request it was.
-OWN = ("request_id",)
 
 
 def fill(deployed: Deployed, folder: str) -> dict[str, bytes]:
@@ -49,7 +48,7 @@ def results(deployed: Deployed, batch: str) -> list[str]:
 def asked_by_api(deployed: Deployed, content: bytes) -> dict[str, Any]:
     """What the API answers to a picture, as a line of a batch would have it."""
     answer = deployed.post(content=content, params={"top_k": "2"})
-    told = {name: value for name, value in answer.json().items() if name not in OWN}
+    told = {name: value for name, value in answer.json().items() if name != "request_id"}
     return told if answer.status_code == 200 else {"problem": {"status": told["status"], "type": told["type"]}}
 
 
@@ -78,19 +77,11 @@ def test_a_batch_that_was_stopped_goes_on_and_its_lines_are_what_the_api_answers
     lines = [json.loads(line) for line in boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].iter_lines()]
     assert [line["key"] for line in lines] == sorted(pictures, key=os.fsencode)
     for line in lines:
-        problem = line.get("problem")
-        got = {"problem": {name: problem[name] for name in ("status", "type")}} if problem else line
-        wanted = asked_by_api(deployed, pictures[line["key"]])
-        if line["key"].endswith("empty.png"):  # which the API takes for a request without a picture
+        key, problem = line.pop("key"), line.get("problem")
+        if key.endswith("empty.png"):  # which the API takes for a request without a picture
             assert problem["status"] == 415
             continue
-        assert {name: value for name, value in got.items() if name != "key"} == wanted, line["key"]
-    assert summary["classes"] == count(line["predictions"][0]["breed"] for line in lines if "predictions" in line)
-
-
-def count(breeds: Any) -> dict[str, int]:
-    """How often each is there."""
-    found: dict[str, int] = {}
-    for breed in breeds:
-        found[breed] = found.get(breed, 0) + 1
-    return found
+        told = {"problem": {name: problem[name] for name in ("status", "type")}} if problem else line
+        assert told == asked_by_api(deployed, pictures[key]), key
+    best = Counter(line["predictions"][0]["breed"] for line in lines if "predictions" in line)
+    assert summary["classes"] == dict(best)
