@@ -83,7 +83,8 @@ class App:
         """How a batch transform should ask: so many at a time that no core waits for the next picture."""
         return to_json(
             {
-                "MaxConcurrentTransforms": 2 * self._settings.threads,
+                # SageMaker holds no more than 100 MB of payloads at a time.
+                "MaxConcurrentTransforms": min(2 * self._settings.threads, 16),
                 "BatchStrategy": "SINGLE_RECORD",
                 "MaxPayloadInMB": MAX_BYTES // 1024**2,
             }

@@ -357,7 +357,7 @@ class TestBatchTransform:
     def test_it_is_told_how_to_ask(self, server: ServerProcess) -> None:
         reply = server.ask("GET", "/execution-parameters")
         assert reply.json == {
-            "MaxConcurrentTransforms": 2 * cores(),
+            "MaxConcurrentTransforms": min(2 * cores(), 16),
             "BatchStrategy": "SINGLE_RECORD",
             "MaxPayloadInMB": 6,
         }
