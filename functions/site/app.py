@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ def _client(service: str) -> Any:
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 def handler(event: Any, context: Any) -> http.Answer:
     """Answer a GET; whatever happens, the answer is a proxy answer, never a traceback."""
-    request_id = http.request_id(event, context)
-    logger.append_keys(request_id=request_id)
+    ids = http.ids(event, context)
+    logger.append_keys(**asdict(ids))
+    request_id = ids.request_id
     try:
         return _answer(event, request_id)
     except RequestError as error:

@@ -30,7 +30,7 @@ REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *BATCH, *SITE)]
 
 # Event -> (status, slug, a part of the detail). Every bad_*.json must be here.
 REFUSED = {
-    "bad_no_source": (400, "bad-request", "exactly one of url, image and s3 must be given; found none"),
+    "bad_no_source": (400, "bad-request", "exactly one of url, image, s3 and pictures must be given; found none"),
     "bad_two_sources": (400, "bad-request", "found url and image"),
     "bad_unknown_field": (400, "invalid-field", "topk: there is no such field"),
     "bad_event_not_an_object": (400, "bad-request", "not a JSON object"),
@@ -56,6 +56,15 @@ REFUSED = {
     "bad_top_k_text": (400, "invalid-field", "top_k: is not a whole number"),
     "bad_top_k_true": (400, "invalid-field", "top_k: is not a whole number"),
     "bad_output_unknown": (400, "invalid-field", "output: is not one of"),
+    "bad_pictures_empty": (400, "invalid-field", "pictures: 0 entries is below 1"),
+    "bad_pictures_17": (400, "invalid-field", "pictures: 17 entries is above 16"),
+    "bad_pictures_not_a_list": (400, "invalid-field", "pictures: is not a list"),
+    "bad_pictures_of_texts": (400, "invalid-field", "pictures[0]: is not an object"),
+    "bad_pictures_two_sources_in_one": (400, "bad-request", "pictures[1]: exactly one of url, image and s3"),
+    "bad_pictures_and_image": (400, "bad-request", "found image and pictures"),
+    "bad_pictures_explain": (400, "invalid-field", "explain: is for one picture"),
+    "bad_timing_with_logits": (400, "invalid-field", "timing: goes with output predictions only"),
+    "bad_explain_text": (400, "invalid-field", "explain: is not true or false"),
     "bad_endpoint_name_of_another_stack": (403, "forbidden", "endpoint_name"),
     "bad_endpoint_name_without_request_dict": (400, "invalid-field", "request_dict: is missing"),
     "bad_request_dict_not_json": (400, "bad-request", "request_dict is not JSON"),
@@ -67,6 +76,13 @@ REFUSED = {
     "bad_api_body_not_base64": (400, "bad-request", "not base64"),
     "bad_api_unknown_query_parameter": (400, "invalid-field", "topk: there is no such query parameter"),
     "bad_api_top_k_twice": (400, "invalid-field", "top_k: is given twice"),
+    "bad_api_timing_text": (400, "invalid-field", "timing: is not true or false"),
+    "bad_api_form_without_boundary": (400, "bad-request", "names no boundary"),
+    "bad_api_form_cut_off": (400, "bad-request", "the form is cut off"),
+    "bad_api_form_with_a_field": (400, "invalid-field", "top_k: is a field of the form, not a file"),
+    "bad_api_form_empty": (400, "bad-request", "the form has no picture"),
+    "bad_api_form_of_17": (400, "bad-request", "more than 16 parts"),
+    "bad_api_form_explain": (400, "invalid-field", "explain: is for one picture"),
     "bad_api_called_jpeg_but_pdf": (415, "unsupported-media-type", "neither a JPEG"),
     "bad_api_endpoint_name": (400, "invalid-field", "endpoint_name: there is no such field"),
     "bad_pipeline_unknown_field": (0, "", "train.epoch: there is no such field"),
@@ -198,8 +214,13 @@ def test_good_requests_are_answered(stack: Runtime, monkeypatch: pytest.MonkeyPa
         assert isinstance(body[0], list)
     elif name.endswith("argmax"):
         assert isinstance(body[0], int)
+    elif "pictures" in name:
+        assert all(result["predictions"] for result in body["results"])
     else:
         assert body["predictions"]
+    assert ("explanation" in body) == name.endswith("explain")
+    assert ("timing_ms" in body) == name.endswith(("explain", "json_pictures"))
+    assert ("trace=" in call.get("CustomAttributes", "")) == name.endswith("ids")
     assert ("top_k" in call.get("CustomAttributes", "")) == name.endswith(("top_k", "argmax", "json_s3"))
 
 
@@ -273,7 +294,9 @@ def test_every_bad_event_is_in_the_table_and_the_other_way_round() -> None:
 
 def test_every_form_and_every_field_has_a_good_event(stack: Runtime) -> None:
     texts = [json.dumps(load(name)) for name in REQUESTS if not name.startswith("bad_")]
-    for form in ("url", "image", "s3", "endpoint_name", "request_dict", "top_k", "output"):
+    from kennel.requests import BASELINE_FIELDS, REQUEST_FIELDS  # noqa: PLC0415
+
+    for form in (field.path for field in (*REQUEST_FIELDS, *BASELINE_FIELDS)):
         assert any(form in text for text in texts), form
     from kennel.runs import RUN_FIELDS  # noqa: PLC0415
 

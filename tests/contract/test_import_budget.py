@@ -56,6 +56,6 @@ def test_a_cold_start_loads_only_what_is_allowed() -> None:
     third_party = {name for name in packages if name not in sys.stdlib_module_names and not name.startswith("_")}
     assert third_party - ALLOWED == set()
     assert packages & UNWANTED == set()
-    # boto3's resource layer, the URL reader and the data set reader are not for every cold start
+    # boto3's resource layer, and what reads URLs, forms and data sets are not for every cold start
     assert "boto3" not in packages
-    assert modules & {"kennel.fetch", "kennel.dataset", "kennel.naming"} == set()
+    assert modules & {"kennel.fetch", "kennel.multipart", "kennel.dataset", "kennel.naming"} == set()

@@ -92,11 +92,36 @@ def test_a_body_fits_the_description_exactly_when_its_form_is_taken(name: str) -
     assert (checked("PredictionRequest", BODIES[name]) == []) == _taken(name)
 
 
-@pytest.mark.parametrize("name", ["direct_image_base64", "direct_image_logits", "direct_image_argmax"])
-def test_an_answer_fits_the_description(stack: Runtime, name: str) -> None:
-    answer: Any = classify.handler(load(name), LambdaContext())
-    assert answer["statusCode"] == 200
-    assert checked("PredictionAnswer", json.loads(answer["body"])) == []
+def answered(event: Any) -> Any:
+    answer: Any = classify.handler(event, LambdaContext())
+    assert answer["statusCode"] == 200, answer["body"]
+    return json.loads(answer["body"])
+
+
+@pytest.mark.parametrize("name", ["direct_image_base64", "api_binary_png_explain"])
+def test_an_answer_about_one_picture_fits_the_description(stack: Runtime, name: str) -> None:
+    assert checked("Prediction", answered(load(name))) == []
+
+
+SPOILT = {"pictures": [load("direct_image_base64"), {"image": "%%%"}]}
+
+
+@pytest.mark.parametrize("event", [SPOILT, SPOILT | {"timing": True}, {"pictures": SPOILT["pictures"][1:]}])
+def test_an_answer_about_several_fits_the_description(stack: Runtime, event: dict[str, Any]) -> None:
+    assert checked("Predictions", answered(event)) == []
+
+
+@pytest.mark.parametrize(
+    "event", [load("direct_image_logits"), load("direct_image_argmax"), SPOILT | {"output": "logits"}, SPOILT]
+)
+def test_every_answer_fits_the_description_of_all(stack: Runtime, event: dict[str, Any]) -> None:
+    assert checked("PredictionAnswer", answered(event)) == []
+
+
+@pytest.mark.parametrize("name", ["Prediction", "Predictions", "PredictionAnswer"])
+def test_a_description_of_answers_refuses_what_is_none(name: str) -> None:
+    for wrong in ({}, {"results": [{}], "model": "m", "request_id": "r"}, {"results": [], "model": "m"}, [], ["a"]):
+        assert checked(name, wrong)
 
 
 def test_a_refusal_fits_the_description(stack: Runtime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email
 import io
 import json
 import struct
@@ -19,6 +20,12 @@ BUCKET = "kennel-data"
 REQUEST_ID = "6a7f3c2e-0000-4000-8000-0123456789ab"
 BREEDS = ("Affenpinscher", "Beagle", "Dalmatian")
 LOGITS = [-1.5, 0.25, 3.75]
+UNREADABLE = {
+    "type": "about:blank#unreadable-image",
+    "title": "The picture cannot be read",
+    "status": 400,
+    "detail": "it breaks off",
+}
 
 _INPUT_SHAPE = (
     botocore.session.get_session().get_service_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape
@@ -52,16 +59,45 @@ class Runtime:
         return {"Body": io.BytesIO(self.body if self.body is not None else self._answer(parameters))}
 
     def _answer(self, parameters: dict[str, Any]) -> bytes:
-        asked = dict(part.split("=") for part in parameters.get("CustomAttributes", "").split(",") if part)
-        ranked = sorted(range(len(BREEDS)), key=lambda index: -LOGITS[index])[: int(asked.get("top_k", 5))]
-        answer: dict[str, Any] = {
-            "predictions": [{"breed": BREEDS[i], "index": i, "probability": [0.01, 0.02, 0.97][i]} for i in ranked],
-            "confident": self.confident,
-            "model": "run-1",
-        }
-        if "logits" in asked:
-            answer["logits"] = LOGITS
+        asked = dict(part.split("=", 1) for part in parameters.get("CustomAttributes", "").split(",") if part)
+        answer: dict[str, Any] = {"model": "run-1"}
+        if parameters["ContentType"].startswith("multipart/form-data"):
+            pictures = form_files(parameters["ContentType"], parameters["Body"])
+            answer["results"] = [self._result(asked, picture) for picture in pictures]
+        else:
+            answer |= self._result(asked, parameters["Body"])
         return json.dumps(answer).encode()
+
+    def _result(self, asked: dict[str, str], picture: bytes) -> dict[str, Any]:
+        if picture.endswith(b"UNREADABLE"):
+            return {"problem": UNREADABLE}
+        ranked = sorted(range(len(BREEDS)), key=lambda index: -LOGITS[index])[: int(asked.get("top_k", 5))]
+        predictions = [{"breed": BREEDS[i], "index": i, "probability": [0.01, 0.02, 0.97][i]} for i in ranked]
+        return {
+            "predictions": predictions,
+            "confident": self.confident,
+            **({"logits": LOGITS} if "logits" in asked else {}),
+            **({"timing_ms": {"queue": 0.5, "decode": 1.5, "model": 4.0}} if "timing" in asked else {}),
+            **({"explanation": EXPLANATION} if "explain" in asked else {}),
+        }
+
+
+def form_files(content_type: str, body: bytes) -> list[bytes]:
+    """The files of a multipart form, taken apart by the standard library's mail parser."""
+    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    assert not message.defects
+    return [bytes(part.get_payload(decode=True)) for part in message.walk() if not part.is_multipart()]
+
+
+def form(*files: bytes, boundary: str = "b", **fields: str) -> tuple[str, bytes]:
+    """(content type, body) of a multipart form as a browser sends it."""
+    parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{text}'.encode() for name, text in fields.items()]
+    parts += [
+        b'Content-Disposition: form-data; name="dog"; filename="dog.png"\r\nContent-Type: image/png\r\n\r\n' + data
+        for data in files
+    ]
+    body = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts)
+    return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
 
 
 def client_error(code: str, message: str = "", **members: object) -> ClientError:
@@ -78,6 +114,9 @@ def png(size: int = 0) -> bytes:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
     picture = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\x00\xff\x00\x00")) + chunk(b"IEND", b"")
     return picture.ljust(size, b"\x00")
+
+
+EXPLANATION = {"breed": "Dalmatian", "index": 2, "heat_map": base64.b64encode(png()).decode()}
 
 
 def proxy_event(

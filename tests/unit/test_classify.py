@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import threading
@@ -15,8 +16,8 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
-from kennel import endpoint
-from kennel.errors import RefusedByModel
+from kennel import endpoint, images
+from kennel.errors import RefusedByModel, UrlUnreadable
 from kennel.settings import classify_settings
 from moto import mock_aws
 
@@ -24,11 +25,14 @@ from functions.classify import app
 from tests.unit.fakes import (
     BUCKET,
     ENDPOINT,
+    EXPLANATION,
     LOGITS,
     REQUEST_ID,
     LambdaContext,
     Runtime,
     client_error,
+    form,
+    form_files,
     png,
     proxy_event,
 )
@@ -87,7 +91,13 @@ def test_picture_as_body_is_sent_on_and_answered(runtime: Runtime) -> None:
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert headers["X-Request-Id"] == REQUEST_ID
     assert runtime.calls == [
-        {"EndpointName": ENDPOINT, "ContentType": "image/png", "Accept": "application/json", "Body": png()}
+        {
+            "EndpointName": ENDPOINT,
+            "ContentType": "image/png",
+            "Accept": "application/json",
+            "InferenceId": REQUEST_ID,
+            "Body": png(),
+        }
     ]
 
 
@@ -126,6 +136,133 @@ def test_top_k_comes_from_the_query_or_the_body(runtime: Runtime) -> None:
 def test_output_logits_and_argmax_are_the_baselines_answers(runtime: Runtime) -> None:
     assert invoke({"image": PNG64, "output": "logits"})[1] == [LOGITS]
     assert invoke(proxy_event(png(), query={"output": "argmax"}))[1] == [2]
+
+
+def test_timing_says_where_the_time_went(runtime: Runtime) -> None:
+    _, body, _ = invoke(proxy_event(png(), query={"timing": "true"}))
+
+    assert runtime.calls[0]["CustomAttributes"] == "timing=1"
+    assert list(body["timing_ms"]) == ["read", "endpoint", "queue", "decode", "model"]
+    assert min(body["timing_ms"].values()) >= 0
+    assert "timing_ms" not in invoke({"image": PNG64, "timing": False})[1]
+
+
+def test_an_explanation_is_the_models(runtime: Runtime) -> None:
+    _, body, _ = invoke({"image": PNG64, "explain": True, "top_k": 1})
+
+    assert runtime.calls[0]["CustomAttributes"] == "top_k=1,explain=1"
+    assert body["explanation"] == EXPLANATION
+    assert "explanation" not in invoke({"image": PNG64})[1]
+
+
+def test_several_pictures_are_read_at_once_asked_about_in_one_request_and_answered_in_order(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = {"https://example.com/1": png(100), "https://example.com/2": png(200)}
+    both_there = threading.Barrier(2, timeout=5)
+
+    def fetch_image(url: str, **_: Any) -> bytes:
+        both_there.wait()
+        return pictures[url]
+
+    monkeypatch.setattr("kennel.fetch.fetch_image", fetch_image)
+    urls = [{"url": url} for url in pictures]
+
+    status, body, _ = invoke({"pictures": [urls[1], {"image": PNG64}, urls[0]], "top_k": 2, "timing": True})
+
+    assert status == 200
+    (call,) = runtime.calls
+    assert form_files(call["ContentType"], call["Body"]) == [png(200), png(), png(100)]
+    assert call["CustomAttributes"] == "top_k=2,timing=1"
+    assert [len(result["predictions"]) for result in body["results"]] == [2, 2, 2]
+    assert [result["confident"] for result in body["results"]] == [True] * 3
+    assert [set(result["timing_ms"]) for result in body["results"]] == [{"queue", "decode", "model"}] * 3
+    assert set(body["timing_ms"]) == {"read", "endpoint"}
+    assert (body["model"], body["request_id"]) == ("run-1", LambdaContext().aws_request_id)
+
+
+def test_a_form_of_files_is_answered_as_a_list_is(runtime: Runtime) -> None:
+    content_type, body = form(png(), png(99), boundary="theirs")
+
+    status, answer, _ = invoke(proxy_event(body, content_type=content_type, query={"top_k": "1"}))
+
+    assert status == 200
+    assert [result["predictions"][0]["breed"] for result in answer["results"]] == ["Dalmatian", "Dalmatian"]
+    assert form_files(runtime.calls[0]["ContentType"], runtime.calls[0]["Body"]) == [png(), png(99)]
+
+
+def test_a_retry_of_several_pictures_is_the_same_request_byte_for_byte(runtime: Runtime) -> None:
+    for boundary in ("one", "two"):
+        content_type, body = form(png(), png(99), boundary=boundary)
+        invoke(proxy_event(body, content_type=content_type))
+
+    assert runtime.calls[0] == runtime.calls[1]
+
+
+SPOILT = {
+    "no base64": ({"image": "%%%"}, "invalid-field"),
+    "no picture": ({"image": base64.b64encode(b"GIF89a").decode()}, "unsupported-media-type"),
+    "too large in base64": ({"image": base64.b64encode(png(30_000)).decode()}, "image-too-large"),
+    "url that is none": ({"url": "http://["}, "bad-url"),
+    "url to an internal address": ({"url": "http://127.0.0.1/"}, "address-not-allowed"),
+    "no s3 address": ({"s3": "dog.png"}, "invalid-field"),
+    "somebody else's bucket": ({"s3": "s3://somebody-elses-bucket/dog.png"}, "forbidden"),
+    "refused by the model": ({"image": base64.b64encode(png() + b"UNREADABLE").decode()}, "unreadable-image"),
+}
+
+
+def test_a_picture_that_cannot_be_read_is_its_own_problem_and_spoils_no_other(runtime: Runtime) -> None:
+    pictures = [{"image": PNG64}, *(picture for picture, _ in SPOILT.values()), {"image": PNG64}]
+
+    status, body, _ = invoke({"pictures": pictures})
+
+    assert status == 200
+    first, *spoilt, last = body["results"]
+    assert first["predictions"][0]["breed"] == last["predictions"][0]["breed"] == "Dalmatian"
+    for found, (name, (_, slug)) in zip(spoilt, SPOILT.items(), strict=True):
+        assert set(found) == {"problem"}, name
+        assert set(found["problem"]) == {"type", "title", "status", "detail"}
+        assert found["problem"]["type"] == f"about:blank#{slug}", name
+
+
+def test_an_empty_file_of_a_form_is_its_own_problem(runtime: Runtime) -> None:
+    content_type, body = form(b"", png())
+
+    _, answer, _ = invoke(proxy_event(body, content_type=content_type))
+
+    assert answer["results"][0]["problem"]["detail"] == "the picture is empty: 0 bytes"
+    assert answer["results"][1]["predictions"]
+
+
+def test_where_no_picture_can_be_read_no_model_is_asked(runtime: Runtime) -> None:
+    status, body, _ = invoke({"pictures": [{"image": "%%%"}, {"url": "file:///etc/passwd"}]})
+
+    assert (status, body["model"]) == (200, None)
+    assert [result["problem"]["status"] for result in body["results"]] == [400, 400]
+    assert not runtime.calls
+
+
+def test_logits_and_argmax_of_several_have_null_for_a_picture_that_cannot_be_read(runtime: Runtime) -> None:
+    pictures = [{"image": PNG64}, {"image": "%%%"}, {"image": base64.b64encode(png() + b"UNREADABLE").decode()}]
+
+    assert invoke({"pictures": pictures, "output": "logits"})[1] == [LOGITS, None, None]
+    assert invoke({"pictures": pictures, "output": "argmax"})[1] == [2, None, None]
+
+
+def test_pictures_that_an_endpoint_does_not_take_at_once_are_refused_with_their_size(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [{"image": PNG64}] * 2
+    invoke({"pictures": pictures})
+    size = len(runtime.calls[0]["Body"])  # with the form around them
+
+    monkeypatch.setattr(endpoint, "MOST_BYTES", size)
+    assert invoke({"pictures": pictures})[0] == 200
+    monkeypatch.setattr(endpoint, "MOST_BYTES", size - 1)
+    assert problem({"pictures": pictures}) == (413, "pictures-too-large")
+    assert f"{size} bytes together" in invoke({"pictures": pictures})[1]["detail"]
+    assert problem({"pictures": [{"image": base64.b64encode(png(size)).decode()}]}) == (413, "pictures-too-large")
+    assert len(runtime.calls) == 2
 
 
 def test_doubt_is_passed_on(runtime: Runtime) -> None:
@@ -188,6 +325,13 @@ def problem(event: Any) -> tuple[int, str]:
     [
         (client_error("ModelError", OriginalStatusCode=500, OriginalMessage="boom"), (502, "endpoint-failed")),
         (client_error("ModelError", OriginalStatusCode=503, OriginalMessage="full"), (503, "endpoint-busy")),
+        (client_error("ModelError", OriginalStatusCode=408, OriginalMessage="slow"), (502, "endpoint-failed")),
+        (
+            client_error(
+                "ModelError", OriginalStatusCode=400, OriginalMessage='{"type": "about:blank#bad-attributes"}'
+            ),
+            (502, "endpoint-failed"),
+        ),
         (client_error("ValidationError", "Endpoint kennel of account 1 not found."), (503, "endpoint-unavailable")),
         (client_error("ServiceUnavailable"), (503, "endpoint-unavailable")),
         (client_error("ModelNotReadyException"), (503, "endpoint-unavailable")),
@@ -203,6 +347,7 @@ def test_endpoint_errors_become_problems(runtime: Runtime, error: Exception, exp
     runtime.error = error
 
     assert problem({"image": PNG64}) == expected
+    assert problem({"pictures": [{"image": PNG64}]}) == expected
 
 
 def test_unavailable_and_busy_say_when_to_come_back(runtime: Runtime) -> None:
@@ -233,6 +378,35 @@ def test_an_answer_that_makes_no_sense_is_the_endpoints_fault(runtime: Runtime, 
     runtime.body = body
 
     assert problem({"image": PNG64}) == (502, "endpoint-failed")
+
+
+GOOD = {"predictions": [{"breed": "Beagle", "index": 1, "probability": 1.0}], "confident": True}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {**GOOD, "model": "run-1"},
+        {"model": "run-1", "results": []},
+        {"model": "run-1", "results": [GOOD, GOOD]},
+        {"model": "run-1", "results": [None]},
+        {"model": "run-1", "results": [{"problem": "no"}]},
+        {"model": "run-1", "results": [{"problem": {"status": 200}}]},
+        {"results": [GOOD]},
+    ],
+)
+def test_an_answer_about_several_that_makes_no_sense_is_the_endpoints_fault(runtime: Runtime, answer: Any) -> None:
+    runtime.body = json.dumps(answer).encode()
+
+    assert problem({"pictures": [{"image": PNG64}]}) == (502, "endpoint-failed")
+
+
+@pytest.mark.parametrize("option", ["timing", "explain"])
+def test_a_model_that_leaves_out_what_was_asked_for_has_failed(runtime: Runtime, option: str) -> None:
+    runtime.body = json.dumps({**GOOD, "model": "run-1"}).encode()
+
+    assert problem({"image": PNG64, option: True}) == (502, "endpoint-failed")
 
 
 def test_nothing_internal_reaches_the_caller(runtime: Runtime) -> None:
@@ -273,18 +447,92 @@ def test_logs_hold_no_query_no_key_and_no_picture(
 ) -> None:
     secret_url = "https://example.com/private/path.png?X-Amz-Signature=deadbeef"
 
+    def fetch_image(url: str, **_: Any) -> bytes:
+        if "hunter2" in url:
+            raise UrlUnreadable("example.com answered with status 404")
+        return png()
+
     with monkeypatch.context() as patch:
-        patch.setattr("kennel.fetch.fetch_image", lambda url, **_: png())
+        patch.setattr("kennel.fetch.fetch_image", fetch_image)
         invoke(proxy_event(json.dumps({"url": secret_url})))
+        invoke({"pictures": [{"url": secret_url}, {"url": "https://example.com/hunter2"}, {"image": PNG64}]})
     invoke(proxy_event(png(), content_type="image/png"))
     invoke({"url": "http://user:hunter2@example.com/?token=deadbeef"})
 
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["message"] for line in lines] == ["predicted", "predicted", "refused"]
-    assert lines[0]["host"] == "example.com"
+    assert [line["message"] for line in lines] == ["predicted", "predicted", "predicted", "refused"]
+    assert lines[0]["pictures"][0]["host"] == "example.com"
     assert lines[0]["request_id"] == REQUEST_ID
+    assert lines[1]["outcomes"] == ["confident", "url-unreadable", "confident"]
     for secret in ("deadbeef", "private/path", "hunter2", "the-secret-key", PNG64[:24]):
         assert secret not in log.getvalue()
+
+
+def test_the_log_identifies_a_picture_by_its_hash_whatever_becomes_of_it(runtime: Runtime, log: io.StringIO) -> None:
+    invoke({"image": PNG64})
+    runtime.error = client_error("ThrottlingException")
+    invoke({"image": PNG64})
+
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["message"] for line in lines] == ["predicted", "refused"]
+    assert [line["pictures"][0]["sha256"] for line in lines] == [hashlib.sha256(png()).hexdigest()] * 2
+
+
+TRACE = "1-67891233-abcdef012345678912345678"
+
+
+def with_headers(event: dict[str, Any], **headers: str) -> dict[str, Any]:
+    return event | {"headers": {name.replace("_", "-"): value for name, value in headers.items()}}
+
+
+def test_a_callers_own_id_goes_through_every_hop(runtime: Runtime, log: io.StringIO) -> None:
+    event = with_headers(
+        proxy_event(png()), X_Request_Id="order-66.a_B", X_Amzn_Trace_Id=f"Self=1-x;Root={TRACE};Sampled=1"
+    )
+
+    _, body, headers = invoke(event)
+
+    assert headers["X-Request-Id"] == body["request_id"] == "order-66.a_B"
+    assert runtime.calls[0]["InferenceId"] == "order-66.a_B"
+    assert runtime.calls[0]["CustomAttributes"] == f"trace={TRACE}"
+    (line,) = [json.loads(text) for text in log.getvalue().splitlines()]
+    assert (line["request_id"], line["api_request_id"], line["trace"]) == ("order-66.a_B", REQUEST_ID, TRACE)
+
+
+def test_every_line_of_a_refusal_has_the_ids_too(runtime: Runtime, log: io.StringIO) -> None:
+    runtime.error = ZeroDivisionError("a defect of ours")
+
+    invoke(with_headers(proxy_event(png()), x_request_id="mine", x_amzn_trace_id=f"Root={TRACE}"))
+
+    lines = [json.loads(text) for text in log.getvalue().splitlines()]
+    assert [(line["request_id"], line["trace"]) for line in lines] == [("mine", TRACE)] * 2
+
+
+@pytest.mark.parametrize("theirs", ["", "x" * 65, "with blank", "line\nbreak", "é", "a;b", "${jndi:ldap://x}"])
+def test_an_id_that_is_not_well_formed_is_replaced_by_the_apis(runtime: Runtime, theirs: str) -> None:
+    assert invoke(with_headers(proxy_event(png()), X_Request_Id=theirs))[1]["request_id"] == REQUEST_ID
+    assert runtime.calls[0]["InferenceId"] == REQUEST_ID
+
+
+def test_the_apis_own_id_is_not_believed_either_because_callers_may_set_it(runtime: Runtime) -> None:
+    event = proxy_event(png()) | {"requestContext": {"requestId": "no id\n"}}
+
+    assert invoke(event)[1]["request_id"] == LambdaContext().aws_request_id
+
+
+@pytest.mark.parametrize("theirs", ["", "Root=1-2-3", f"Root={TRACE}0", f"Root={TRACE[:-1]},top_k=1", "x" * 9999])
+def test_what_is_no_trace_id_is_not_passed_on(runtime: Runtime, theirs: str) -> None:
+    invoke(with_headers(proxy_event(png()), X_Amzn_Trace_Id=theirs))
+
+    assert "CustomAttributes" not in runtime.calls[0]
+
+
+def test_without_the_apis_header_the_trace_is_lambdas(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={TRACE};Parent=53995c3f42cd8ad8;Sampled=0")
+
+    invoke({"image": PNG64})
+
+    assert runtime.calls[0]["CustomAttributes"] == f"trace={TRACE}"
 
 
 def test_clients_are_built_once(runtime: Runtime) -> None:
@@ -327,7 +575,7 @@ def test_a_real_client_raises_what_the_fake_raises() -> None:
     )
     try:
         with pytest.raises(RefusedByModel, match="truncated") as caught:
-            endpoint.invoke(client, ENDPOINT, png(), "image/png", top_k=None, logits=False)
+            endpoint.invoke(client, ENDPOINT, images.check(png(), 1000), endpoint.Options(REQUEST_ID))
     finally:
         server.shutdown()
         server.server_close()

@@ -14,6 +14,7 @@ KennelError
     ├── NotFound                no such route or object
     ├── MethodNotAllowed        the route exists, the method does not
     ├── ImageTooLarge           more bytes than are taken
+    ├── PicturesTooLarge        each may be taken, but not all of them at once
     ├── UnsupportedMediaType    neither JPEG nor PNG nor WebP
     ├── UrlUnreadable           the URL's server failed, refused, or answered with something else
     ├── UrlTooSlow              the URL was not read within the time limit
@@ -106,6 +107,10 @@ class ImageTooLarge(RequestError):
     """More bytes than are taken."""
 
 
+class PicturesTooLarge(RequestError):
+    """Pictures that may each be taken, but together are more than an endpoint takes at once."""
+
+
 class UnsupportedMediaType(RequestError):
     """Neither JPEG nor PNG nor WebP, judged by the first bytes."""
 
@@ -156,6 +161,7 @@ PROBLEMS: dict[type[RequestError], Problem] = {
     NotFound: Problem(404, "not-found", "There is no such thing"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "The method is not allowed"),
     ImageTooLarge: Problem(413, "image-too-large", "The picture is too large"),
+    PicturesTooLarge: Problem(413, "pictures-too-large", "The pictures are too large together"),
     UnsupportedMediaType: Problem(415, "unsupported-media-type", "Not a JPEG, PNG or WebP picture"),
     UrlUnreadable: Problem(422, "url-unreadable", "The URL could not be read"),
     UrlTooSlow: Problem(422, "url-too-slow", "The URL could not be read in time"),
@@ -166,13 +172,12 @@ PROBLEMS: dict[type[RequestError], Problem] = {
 }
 
 
-def problem_document(error: RequestError, request_id: str) -> dict[str, object]:
-    """The problem JSON (RFC 9457) of `error`; `request_id` is an extension member to quote when asking for help."""
+def problem_document(error: RequestError) -> dict[str, object]:
+    """The problem JSON (RFC 9457) of `error`."""
     problem = error.problem
     return {
         "type": f"about:blank#{problem.slug}",
         "title": problem.title,
         "status": problem.status,
         "detail": str(error) or problem.title,
-        "request_id": request_id,
     }

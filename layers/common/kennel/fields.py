@@ -7,15 +7,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
+_COUNTED: dict[type, str] = {str: "characters", list: "entries"}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`path` is dotted (`train.epochs`); `minimum` and `maximum` are inclusive, for a text in characters."""
+    """`path` is dotted (`train.epochs`); `minimum` and `maximum` are inclusive, for a text or a list of its length."""
 
     path: str
-    kind: type[int] | type[float] | type[str] | type[bool] | type[dict[str, object]]
+    kind: type[int] | type[float] | type[str] | type[bool] | type[dict[str, object]] | type[list[object]]
     doc: str
     default: object = None
     minimum: float | None = None
@@ -30,7 +38,7 @@ class Field:
             return None, f"{self.path}: is not {_KINDS[self.kind]}"
         if self.choices and value not in self.choices:
             return None, f"{self.path}: is not one of {', '.join(map(str, self.choices))}"
-        size, unit = (len(value), " characters") if isinstance(value, str) else (value, "")
+        size, unit = (len(value), f" {_COUNTED[self.kind]}") if isinstance(value, (str, list)) else (value, "")
         if isinstance(size, (int, float)):
             number = f"{size:g}" if isinstance(size, float) else str(size)
             if self.minimum is not None and size < self.minimum:
@@ -43,7 +51,7 @@ class Field:
 
     def _as_kind(self, value: object) -> object:
         """`value` as `kind`, or None. JSON writers turn 5 into 5.0 and back; true is not 1."""
-        if self.kind in (str, bool, dict):
+        if self.kind in (str, bool, dict, list):
             return value if isinstance(value, self.kind) else None
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
             return None
@@ -57,9 +65,9 @@ class Field:
             return ", ".join(f"`{choice}`" for choice in self.choices)
         low = [] if self.minimum is None else [f"from {self.minimum:g}"]
         high = [] if self.maximum is None else [f"to {self.maximum:.10g}"]
-        characters = ["characters"] if (low or high) and self.kind is str else []
+        unit = [_COUNTED[self.kind]] if (low or high) and self.kind in _COUNTED else []
         form = f", `{self.pattern}`" if self.pattern else ""
-        return " ".join([_KINDS[self.kind], *low, *high, *characters]) + form
+        return " ".join([_KINDS[self.kind], *low, *high, *unit]) + form
 
 
 def _finite(value: int | float) -> bool:

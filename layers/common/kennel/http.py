@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kennel import settings
 from kennel.errors import BadRequest, RequestError, problem_document
 
 Answer = dict[str, object]
+
+# What a request's id may be: fit for a log line, a header, and SageMaker's InferenceId.
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACE = re.compile(r"\bRoot=(1-[0-9a-f]{8}-[0-9a-f]{24})(?![0-9a-f])")
 
 # The API is called by pages of other origins and authenticates by a header, never by a cookie: any origin may ask.
 _CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Request-Id, Retry-After"}
@@ -57,11 +63,31 @@ def to_request(event: Mapping[str, object]) -> Request:
     )
 
 
-def request_id(event: object, context: object) -> str:
-    """API Gateway's id of the request, else Lambda's, else a new one; in the answer and in every log line."""
-    gateway = event.get("requestContext") if isinstance(event, dict) else None
-    found = gateway.get("requestId") if isinstance(gateway, dict) else None
-    return str(found or getattr(context, "aws_request_id", None) or uuid.uuid4())
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What a request is found by: `request_id` in the answer and at every hop, `api_request_id` in the API's access
+    log ("" without an API), `trace` in X-Ray ("" where nothing traces)."""
+
+    request_id: str
+    api_request_id: str
+    trace: str
+
+
+def ids(event: object, context: object) -> Ids:
+    """The request's id is the caller's own (X-Request-Id), else API Gateway's, else Lambda's, else a new one.
+
+    The first three come from outside (API Gateway's, too, may be the caller's), so only one that is well-formed counts.
+    """
+    event = event if isinstance(event, dict) else {}
+    headers = {name.lower(): value for name, value in _texts(event.get("headers")).items()}
+    gateway = _texts(event.get("requestContext")).get("requestId", "")
+    candidates = (headers.get("x-request-id", ""), gateway, str(getattr(context, "aws_request_id", "")))
+    traced = map(_TRACE.search, (headers.get("x-amzn-trace-id", ""), settings.trace_header()))
+    return Ids(
+        request_id=next((one for one in candidates if _ID.fullmatch(one)), "") or str(uuid.uuid4()),
+        api_request_id=gateway if _ID.fullmatch(gateway) else "",
+        trace=next((found[1] for found in traced if found), ""),
+    )
 
 
 def json_answer(status: int, payload: object, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -85,7 +111,9 @@ def problem_answer(error: RequestError, request_id: str, headers: Mapping[str, s
     extra = {"Content-Type": "application/problem+json", **(headers or {})}
     if error.problem.retry_after_seconds is not None:
         extra["Retry-After"] = str(error.problem.retry_after_seconds)
-    return json_answer(error.problem.status, problem_document(error, request_id), request_id, extra)
+    # The request's id is an extension member, to quote when asking for help.
+    document = {**problem_document(error), "request_id": request_id}
+    return json_answer(error.problem.status, document, request_id, extra)
 
 
 def preflight_answer(allow: str, request_id: str) -> Answer:
@@ -94,7 +122,8 @@ def preflight_answer(allow: str, request_id: str) -> Answer:
         **_ALWAYS,
         "X-Request-Id": request_id,
         "Access-Control-Allow-Methods": allow,
-        "Access-Control-Allow-Headers": "Content-Type, X-Api-Key, Authorization, X-Amz-Date, X-Amz-Security-Token",
+        "Access-Control-Allow-Headers": "Content-Type, X-Api-Key, X-Request-Id, Authorization, X-Amz-Date, "
+        "X-Amz-Security-Token",
         "Access-Control-Max-Age": "600",
     }
     return {"statusCode": 204, "headers": headers, "body": "", "isBase64Encoded": False}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 from kennel.errors import BadRequest, ImageTooLarge, UnsupportedMediaType
 
 HEADER_BYTES = 12  # as many as `sniff` looks at
@@ -18,8 +21,17 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def check(image: bytes, max_bytes: int) -> str:
-    """The media type of `image`. Raises BadRequest (empty), ImageTooLarge (over `max_bytes`), UnsupportedMediaType."""
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The bytes of a picture, the media type that they announce, and their SHA-256 in hex digits."""
+
+    data: bytes
+    media_type: str
+    sha256: str
+
+
+def check(image: bytes, max_bytes: int) -> Picture:
+    """`image` as a Picture. Raises BadRequest (empty), ImageTooLarge (over `max_bytes`), UnsupportedMediaType."""
     if not image:
         raise BadRequest("the picture is empty: 0 bytes")
     if len(image) > max_bytes:
@@ -27,4 +39,4 @@ def check(image: bytes, max_bytes: int) -> str:
     media_type = sniff(image[:HEADER_BYTES])
     if media_type is None:
         raise UnsupportedMediaType("the first bytes are not those of a JPEG, PNG or WebP picture")
-    return media_type
+    return Picture(image, media_type, hashlib.sha256(image).hexdigest())

@@ -16,12 +16,21 @@ Document = dict[str, Any]
 
 KEY: Document = {"apiKey": []}
 SIGNED: Document = {"sigv4": []}
-_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", dict: "object"}
+_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", dict: "object", list: "array"}
+_TEXT: Document = {"type": "string"}
+_NUMBER: Document = {"type": "number"}
+_SHARE: Document = {"type": "number", "minimum": 0, "maximum": 1}
+_WHOLE: Document = {"type": "integer", "minimum": 0}
+_SIZES: dict[type, tuple[str, str]] = {str: ("minLength", "maxLength"), list: ("minItems", "maxItems")}
 _PICTURES = ("image/jpeg", "image/png", "image/webp")
 # What API Gateway answers by itself, before a function runs.
 _GATEWAY = {403: "The API key is missing or wrong", 429: "More requests than the API lets through", 504: "No answer"}
+_GATEWAY_OF_BODIES = {413: "More than the API takes: a request with what is in it may have about 4.5 MB"}
+# The container's own word on a picture, passed on.
+_UNREADABLE = errors.Problem(400, "unreadable-image", "The picture cannot be read")
 # What can go wrong where no picture is read and no model is asked.
-_TELLING = (errors.EndpointFailed, errors.EndpointUnavailable, errors.InternalError)
+_INTERNAL = errors.PROBLEMS[errors.InternalError]
+_TELLING = (errors.PROBLEMS[errors.EndpointFailed], errors.PROBLEMS[errors.EndpointUnavailable], _INTERNAL)
 
 
 def document(api_auth: str) -> Document:
@@ -33,7 +42,8 @@ def document(api_auth: str) -> Document:
             "title": "Kennel predictions",
             "version": "1",
             "description": "A picture in, its likeliest classes out. Errors are problem documents (RFC 9457). "
-            "Every answer carries `X-Request-Id`: quote it when asking for help.",
+            "Every answer carries `X-Request-Id`: quote it when asking for help. It is the request's own, "
+            "where that has 1 to 64 letters, digits, `.`, `_` and `-`, and one of ours otherwise.",
         },
         # The document lies beside the routes.
         "servers": [{"url": "."}],
@@ -47,6 +57,14 @@ def document(api_auth: str) -> Document:
         },
         "components": {
             "schemas": _schemas(),
+            "parameters": {
+                "X-Request-Id": {
+                    "name": "X-Request-Id",
+                    "in": "header",
+                    "description": "The caller's own id of the request",
+                    "schema": _TEXT,
+                }
+            },
             "headers": {"X-Request-Id": {"description": "The request's id", "schema": {"type": "string"}}},
             "securitySchemes": {
                 **({"apiKey": {"type": "apiKey", "name": "x-api-key", "in": "header"}} if KEY in callers else {}),
@@ -63,26 +81,36 @@ def document(api_auth: str) -> Document:
 
 
 def _prediction(operation: str, security: list[Document]) -> Document:
+    problems = [*errors.PROBLEMS.values(), _UNREADABLE]
     return {
         "operationId": operation,
-        "summary": "Classify one picture"
+        "summary": "Classify one picture or several"
         if operation == "createPrediction"
         else "What a deployment asks to see whether the new model answers",
         "description": "The body is the picture's bytes, of whatever content type, or JSON that says where the picture "
-        "is. The kind of a picture is judged by its first bytes. An option is given in the query or in the JSON, "
-        "not in both.",
+        "or the pictures are, or a form in which every file is a picture, whatever its field is called. The kind of a "
+        "picture is judged by its first bytes. An option is given in the query or in the JSON, not in both. Among "
+        "several pictures, one that cannot be read has its problem for a result, and spoils no other.",
         "security": security,
         "parameters": [
             {"name": one.path, "in": "query", "description": one.doc, "schema": schema(one)}
-            for one in (requests.TOP_K, requests.OUTPUT)
-        ],
+            for one in requests.OPTION_FIELDS
+        ]
+        + [{"$ref": "#/components/parameters/X-Request-Id"}],
         "requestBody": {
             "required": True,
-            "content": {"application/json": _body("PredictionRequest"), **{name: {} for name in _PICTURES}},
+            "content": {
+                "application/json": _body("PredictionRequest"),
+                **{name: {} for name in _PICTURES},
+                "multipart/form-data": {
+                    **_body("PredictionForm"),
+                    "encoding": {"picture": {"contentType": ", ".join(_PICTURES)}},
+                },
+            },
         },
         "responses": {
             "200": _answer("The form that `output` asks for", "application/json", "PredictionAnswer"),
-            **_failures(errors.PROBLEMS),
+            **_failures(problems, _GATEWAY | _GATEWAY_OF_BODIES),
         },
     }
 
@@ -100,23 +128,23 @@ def _model(security: list[Document]) -> Document:
 def _open(operation: str, summary: str, media_type: str = "application/json") -> Document:
     """A route that needs no key."""
     answer = _answer(summary, media_type, "Health" if operation == "getHealth" else "")
-    failed = {status: one for status, one in _failures((errors.InternalError,)).items() if status != "403"}
+    failed = {status: one for status, one in _failures((_INTERNAL,)).items() if status != "403"}
     return {"operationId": operation, "summary": summary, "security": [], "responses": {"200": answer, **failed}}
 
 
-def _failures(kinds: Iterable[type[errors.RequestError]]) -> Document:
-    """Status -> answer, for the problems of `kinds` and for what the gateway refuses by itself."""
-    by_status: dict[int, list[errors.Problem]] = {}
-    for kind in kinds:
-        by_status.setdefault(errors.PROBLEMS[kind].status, []).append(errors.PROBLEMS[kind])
-    return {str(status): _failure(status, by_status.get(status, [])) for status in sorted({*by_status, *_GATEWAY})}
+def _failures(problems: Iterable[errors.Problem], gateway: Mapping[int, str] = _GATEWAY) -> Document:
+    """Status -> answer, for `problems` and for what the gateway refuses by itself."""
+    by_status: dict[int, list[errors.Problem]] = {status: [] for status in gateway}
+    for problem in problems:
+        by_status.setdefault(problem.status, []).append(problem)
+    return {str(status): _failure(found, gateway.get(status)) for status, found in sorted(by_status.items())}
 
 
-def _failure(status: int, problems: list[errors.Problem]) -> Document:
+def _failure(problems: list[errors.Problem], by_gateway: str | None) -> Document:
     said = [f"{problem.title} (`{problem.slug}`)" for problem in problems]
-    said += [_GATEWAY[status]] if status in _GATEWAY else []
+    said += [by_gateway] if by_gateway else []
     answer = _answer("; ".join(said), "application/problem+json", "Problem")
-    if status in _GATEWAY:  # whose problem documents go as plain JSON
+    if by_gateway:  # whose problem documents go as plain JSON
         answer["content"]["application/json"] = _body("Problem")
     if any(problem.retry_after_seconds for problem in problems):
         answer["headers"]["Retry-After"] = {"description": "Seconds to wait", "schema": {"type": "integer"}}
@@ -137,8 +165,8 @@ def _body(name: str) -> Document:
 
 def schema(field: Field) -> Document:
     """What `field` takes, as JSON Schema."""
-    size = ("minLength", "maxLength") if field.kind is str else ("minimum", "maximum")
-    limits = zip(size, (field.minimum, field.maximum), strict=True)
+    names = _SIZES.get(field.kind, ("minimum", "maximum"))
+    limits = zip(names, (field.minimum, field.maximum), strict=True)
     return {
         "type": _TYPES[field.kind],
         "description": field.doc,
@@ -155,44 +183,16 @@ def _object(required: str, optional: Mapping[str, Document] | None = None, **pro
 
 
 def _schemas() -> Document:
-    text, number = {"type": "string"}, {"type": "number"}
-    share = {**number, "minimum": 0, "maximum": 1}
-    whole = {"type": "integer", "minimum": 0}
-    prediction = _object("breed index probability", breed=text, index=whole, probability=share)
-    answer = _object(
-        "predictions confident model request_id",
-        predictions={"type": "array", "minItems": 1, "items": prediction, "description": "the likeliest first"},
-        confident={
-            "type": "boolean",
-            "description": "false where the model is not sure, as with a picture of no class it knows",
-        },
-        model={**text, "description": "the run that trained the model"},
-        request_id=text,
-    )
-    logits = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "array", "items": number}}
-    argmax = {"type": "array", "minItems": 1, "maxItems": 1, "items": whole}
     return {
-        "PredictionRequest": {
-            "type": "object",
-            "properties": {field.path: schema(field) for field in requests.REQUEST_FIELDS},
-            "additionalProperties": False,
-            "oneOf": [{"required": [field.path]} for field in requests.SOURCE_FIELDS],
-        },
-        "Prediction": answer,
-        "PredictionAnswer": {
-            "anyOf": [
-                {"$ref": "#/components/schemas/Prediction"},
-                {**logits, "title": "logits"},
-                {**argmax, "title": "argmax"},
-            ]
-        },
+        **_request_schemas(),
+        **_answer_schemas(),
         "Model": _object(
             "model status classes metrics request_id",
-            model={**text, "description": "the run that trained it; answers name it, too"},
-            status={**text, "description": "the endpoint's: InService, or how it is changing while it serves"},
+            model={**_TEXT, "description": "the run that trained it; answers name it, too"},
+            status={**_TEXT, "description": "the endpoint's: InService, or how it is changing while it serves"},
             classes={
                 "type": ["array", "null"],
-                "items": text,
+                "items": _TEXT,
                 "description": "by their index in an answer; null where the run has left no report",
             },
             metrics={
@@ -200,25 +200,122 @@ def _schemas() -> Document:
                 "description": "by the evaluation, on its `split`; null where the run has left no report",
                 "properties": {
                     "split": {"enum": ["test", "valid"]},
-                    "pictures": whole,
-                    "accuracy": share,
-                    "top5": share,
-                    "calibration_error": share,
+                    "pictures": _WHOLE,
+                    "accuracy": _SHARE,
+                    "top5": _SHARE,
+                    "calibration_error": _SHARE,
                 },
             },
-            request_id=text,
-            optional={"backbone": text, "precision": text},
+            request_id=_TEXT,
+            optional={"backbone": _TEXT, "precision": _TEXT},
         ),
-        "Health": _object("status request_id", status={"const": "ok"}, request_id=text),
-        "Problem": _object(
-            "type title detail request_id",
-            type={**text, "description": "`about:blank#SLUG`; the part behind # is for programs"},
-            title=text,
-            detail={**text, "description": "what is wrong, in a sentence"},
-            request_id=text,
-            optional={"status": {"type": "integer"}},
-        ),
+        "Health": _object("status request_id", status={"const": "ok"}, request_id=_TEXT),
     }
+
+
+def _request_schemas() -> Document:
+    picture = {
+        "type": "object",
+        "properties": {field.path: schema(field) for field in requests.SOURCE_FIELDS},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    sources = (*requests.SOURCE_FIELDS, requests.PICTURES)
+    properties = {field.path: schema(field) for field in requests.REQUEST_FIELDS}
+    properties[requests.PICTURES.path]["items"] = {"$ref": "#/components/schemas/Picture"}
+    limits = {"minItems": 1, "maxItems": requests.MOST_PICTURES}
+    files = {"type": "array", **limits, "items": {"type": "string", "format": "binary"}}
+    return {
+        "Picture": picture,
+        "PredictionRequest": {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "oneOf": [{"required": [field.path]} for field in sources],
+            # What only one picture may have, and what goes only with the usual output.
+            "allOf": [
+                _never({"required": [requests.PICTURES.path]}, requests.EXPLAIN),
+                _never(_given(requests.OUTPUT, "logits", "argmax"), requests.EXPLAIN),
+                _never(_given(requests.OUTPUT, "logits", "argmax"), requests.TIMING),
+            ],
+        },
+        "PredictionForm": {"type": "object", "required": ["picture"], "properties": {"picture": files}},
+    }
+
+
+def _given(field: Field, *values: object) -> Document:
+    return {"properties": {field.path: {"enum": list(values)}}, "required": [field.path]}
+
+
+def _never(what: Document, option: Field) -> Document:
+    """Not `what` and `option`."""
+    return {"not": {"allOf": [what, _given(option, True)]}}
+
+
+def _answer_schemas() -> Document:
+    prediction = _object("breed index probability", breed=_TEXT, index=_WHOLE, probability=_SHARE)
+    timing = {
+        "type": "object",
+        "additionalProperties": {**_NUMBER, "minimum": 0},
+        "description": "with `timing`: milliseconds by stage. `read`: the pictures; `endpoint`: the request to the "
+        "model, with the container's `queue`, `decode`, `model` in it",
+    }
+    explanation = {
+        **_object("breed index heat_map", breed=_TEXT, index=_WHOLE, heat_map={**_TEXT, "contentEncoding": "base64"}),
+        "description": "with `explain`: the likeliest class, and a PNG (RGBA) in base64 that shows which part of the "
+        "picture speaks for it, to be laid over the square that the model sees, which is the picture's centre",
+    }
+    says: Document = {
+        "predictions": {"type": "array", "minItems": 1, "items": prediction, "description": "the likeliest first"},
+        "confident": {
+            "type": "boolean",
+            "description": "false where the model is not sure, as with a picture of no class it knows",
+        },
+    }
+    model = {"description": "the run that trained the model; null where no picture could be read"}
+    results = [
+        _object("predictions confident", {"timing_ms": timing}, **says),
+        _object("problem", problem={"$ref": "#/components/schemas/PictureProblem"}),
+    ]
+    each = {"type": "array", "minItems": 1, "maxItems": requests.MOST_PICTURES}
+    return {
+        "Prediction": _object(
+            "predictions confident model request_id",
+            {"timing_ms": timing, "explanation": explanation},
+            **says,
+            model={**_TEXT, **model},
+            request_id=_TEXT,
+        ),
+        "Predictions": _object(
+            "results model request_id",
+            {"timing_ms": timing},
+            results={**each, "items": {"oneOf": results}, "description": "in the order of the pictures"},
+            model={"type": ["string", "null"], **model},
+            request_id=_TEXT,
+        ),
+        "PredictionAnswer": {
+            "anyOf": [
+                {"$ref": "#/components/schemas/Prediction"},
+                {"$ref": "#/components/schemas/Predictions"},
+                {**each, "title": "logits", "items": {"type": ["array", "null"], "items": _NUMBER}},
+                {**each, "title": "argmax", "items": {"type": ["integer", "null"], "minimum": 0}},
+            ]
+        },
+        "PictureProblem": _problem(),
+        "Problem": _problem(request_id=_TEXT),
+    }
+
+
+def _problem(**more: Document) -> Document:
+    return _object(
+        " ".join(["type title detail", *more]),
+        type={**_TEXT, "description": "`about:blank#SLUG`; the part behind # is for programs"},
+        title=_TEXT,
+        detail={**_TEXT, "description": "what is wrong, in a sentence"},
+        optional={"status": {"type": "integer"}},
+        **more,
+    )
 
 
 if __name__ == "__main__":

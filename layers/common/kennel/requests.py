@@ -16,6 +16,7 @@ from kennel.errors import (
     InvalidField,
     MethodNotAllowed,
     NotFound,
+    RequestError,
     UnsupportedMediaType,
 )
 from kennel.fields import Field, shown
@@ -23,6 +24,7 @@ from kennel.fields import Field, shown
 PREDICTIONS_ROUTE = "/predictions"
 SMOKE_TEST_ROUTE = "/predictions/smoke-test"  # what a deployment asks, signed instead of with a key
 ALLOW = "POST, OPTIONS"
+MOST_PICTURES = 16
 
 TOP_K = Field("top_k", int, "how many breeds to answer at most; without it 5", minimum=1, maximum=1000)
 OUTPUT = Field(
@@ -32,16 +34,31 @@ OUTPUT = Field(
     default="predictions",
     choices=("predictions", "logits", "argmax"),
 )
+TIMING = Field("timing", bool, "adds `timing_ms`: where the time went; only with output `predictions`", default=False)
+EXPLAIN = Field(
+    "explain",
+    bool,
+    "adds `explanation`: a PNG that shows which part of the picture decided; one picture, output `predictions`",
+    default=False,
+)
+OPTION_FIELDS = (TOP_K, OUTPUT, TIMING, EXPLAIN)
 SOURCE_FIELDS = (
     Field("url", str, "a public http(s) address of a picture", minimum=1, maximum=2048),
     Field("image", str, "the picture's bytes in base64", minimum=1),
     Field("s3", str, "a picture in one of the stack's own buckets, `s3://bucket/key`", minimum=1, maximum=2048),
 )
+PICTURES = Field(
+    "pictures",
+    list,
+    "several pictures at once, each an object with one of `url`, `image` and `s3`",
+    minimum=1,
+    maximum=MOST_PICTURES,
+)
 BASELINE_FIELDS = (
     Field("endpoint_name", str, "direct invocation only: must be the stack's own endpoint", minimum=1, maximum=63),
     Field("request_dict", str, "direct invocation only: one of the forms above as JSON text", minimum=1),
 )
-REQUEST_FIELDS = (*SOURCE_FIELDS, TOP_K, OUTPUT)
+REQUEST_FIELDS = (*SOURCE_FIELDS, PICTURES, *OPTION_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +82,23 @@ class ImageBytes:
     data: bytes
 
 
+Source = ImageUrl | ImageObject | ImageBytes
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionRequest:
-    """A picture from somewhere, how many breeds (None: the model's default), and the form of the answer."""
+    """Pictures from somewhere, how many breeds (None: the model's default), and the form of the answer.
 
-    source: ImageUrl | ImageObject | ImageBytes
+    `several` says that the answer is a list, be it of one. Among several, one whose address or base64 makes no sense is
+    the RequestError that says so: it spoils no other.
+    """
+
+    sources: tuple[Source | RequestError, ...]
+    several: bool
     top_k: int | None
     output: str
+    timing: bool
+    explain: bool
 
 
 def parse(event: object, *, endpoint_name: str, max_image_bytes: int) -> PredictionRequest:
@@ -98,9 +125,12 @@ def _parse_proxy(request: http.Request, max_image_bytes: int) -> PredictionReque
     if not request.body:
         raise BadRequest("the body is empty")
     if images.sniff(request.body[: images.HEADER_BYTES]):
-        return _request(ImageBytes(request.body), query)
-    # Content-Type is a hint at most: curl calls JSON a form unless told otherwise.
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return _request((ImageBytes(request.body),), query)
+    # Content-Type is a hint at most: curl calls JSON a form unless told otherwise. Only multipart cannot do without.
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return _request(_files(content_type, request.body), query, several=True)
     if media_type.endswith("json") or request.body.lstrip()[:1] in (b"{", b"["):
         members = _json_object(request.body, "the body")
         twice = sorted(query.keys() & members.keys())
@@ -108,17 +138,35 @@ def _parse_proxy(request: http.Request, max_image_bytes: int) -> PredictionReque
             raise InvalidField(f"{twice[0]}: is given twice, in the query and in the body")
         return _parse_members({**members, **query}, max_image_bytes)
     raise UnsupportedMediaType(
-        "the body is neither a JPEG, PNG or WebP picture (judged by its first bytes) nor a JSON object"
+        "the body is neither a JPEG, PNG or WebP picture (judged by its first bytes) nor a JSON object nor a form"
     )
 
 
+def _files(content_type: str, body: bytes) -> tuple[Source, ...]:
+    """The files of a multipart form, in order; its fields are refused, because options are given in the query."""
+    from kennel import multipart  # noqa: PLC0415 - the cold start of the other forms does not pay for it
+
+    parts = multipart.parse(content_type, body, MOST_PICTURES)
+    field = next((part for part in parts if not part.is_file), None)
+    if field is not None:
+        raise InvalidField(f"{shown(field.name)}: is a field of the form, not a file; options are given in the query")
+    if not parts:
+        raise BadRequest("the form has no picture")
+    return tuple(ImageBytes(part.data) for part in parts)
+
+
 def _query_members(query: Mapping[str, str]) -> dict[str, object]:
+    kinds = {field.path: field.kind for field in OPTION_FIELDS}
     members: dict[str, object] = {}
     for name, text in query.items():
-        if name not in (TOP_K.path, OUTPUT.path):
-            raise InvalidField(f"{shown(name)}: there is no such query parameter; there are top_k and output")
-        is_count = name == TOP_K.path and text.isascii() and text.isdigit() and len(text) < 10
-        members[name] = int(text) if is_count else text
+        if name not in kinds:
+            raise InvalidField(f"{shown(name)}: there is no such query parameter; there are {', '.join(kinds)}")
+        if kinds[name] is int and text.isascii() and text.isdigit() and len(text) < 10:
+            members[name] = int(text)
+        elif kinds[name] is bool:
+            members[name] = {"true": True, "false": False}.get(text, text)
+        else:
+            members[name] = text
     return members
 
 
@@ -135,26 +183,56 @@ def _baseline_form(event: Mapping[str, object], endpoint_name: str) -> dict[str,
 
 def _parse_members(event: Mapping[str, object], max_image_bytes: int) -> PredictionRequest:
     members = _checked(event, REQUEST_FIELDS)
-    sources = [field.path for field in SOURCE_FIELDS if field.path in members]
-    if len(sources) != 1:
-        found = "none" if not sources else " and ".join(sources)
-        raise BadRequest(f"exactly one of url, image and s3 must be given; found {found}")
-    text = str(members[sources[0]])
-    if sources == ["url"]:
-        return _request(ImageUrl(text), members)
-    if sources == ["s3"]:
-        return _request(ImageObject(_object_uri(text)), members)
-    return _request(ImageBytes(_decoded(text, max_image_bytes)), members)
+    name = _only_one((*SOURCE_FIELDS, PICTURES), members)
+    if name != PICTURES.path:
+        return _request((_source(name, str(members[name]), max_image_bytes),), members)
+    pictures = members[name]
+    assert isinstance(pictures, list)  # as the field's kind is
+    sources = tuple(_one_of_several(at, picture, max_image_bytes) for at, picture in enumerate(pictures))
+    return _request(sources, members, several=True)
 
 
-def _request(source: ImageUrl | ImageObject | ImageBytes, members: Mapping[str, object]) -> PredictionRequest:
-    known = _checked(
-        {name: value for name, value in members.items() if name in (TOP_K.path, OUTPUT.path)}, (TOP_K, OUTPUT)
-    )
-    top_k = known.get(TOP_K.path)
-    return PredictionRequest(
-        source, top_k if isinstance(top_k, int) else None, str(known.get(OUTPUT.path, OUTPUT.default))
-    )
+def _one_of_several(at: int, picture: object, max_image_bytes: int) -> Source | RequestError:
+    """One entry of `pictures`. Raises for what has not an entry's form; what is wrong inside of one is returned."""
+    where = f"{PICTURES.path}[{at}]"
+    if not isinstance(picture, dict):
+        raise InvalidField(f"{where}: is not an object")
+    members = _checked(picture, SOURCE_FIELDS, f"{where}.")
+    name = _only_one(SOURCE_FIELDS, members, f"{where}: ")
+    try:
+        return _source(name, str(members[name]), max_image_bytes)
+    except RequestError as error:
+        return error
+
+
+def _only_one(fields: tuple[Field, ...], members: Mapping[str, object], where: str = "") -> str:
+    """The name of the one field of `fields` that is given."""
+    given = [field.path for field in fields if field.path in members]
+    if len(given) != 1:
+        *names, last = (field.path for field in fields)
+        found = " and ".join(given) or "none"
+        raise BadRequest(f"{where}exactly one of {', '.join(names)} and {last} must be given; found {found}")
+    return given[0]
+
+
+def _source(name: str, text: str, max_image_bytes: int) -> Source:
+    if name == "url":
+        return ImageUrl(text)
+    return ImageObject(_object_uri(text)) if name == "s3" else ImageBytes(_decoded(text, max_image_bytes))
+
+
+def _request(
+    sources: tuple[Source | RequestError, ...], members: Mapping[str, object], *, several: bool = False
+) -> PredictionRequest:
+    names = {field.path for field in OPTION_FIELDS}
+    known = _checked({name: value for name, value in members.items() if name in names}, OPTION_FIELDS)
+    top_k, output = known.get(TOP_K.path), str(known.get(OUTPUT.path, OUTPUT.default))
+    timing, explain = bool(known.get(TIMING.path)), bool(known.get(EXPLAIN.path))
+    if output != OUTPUT.default and (timing or explain):
+        raise InvalidField(f"{(TIMING if timing else EXPLAIN).path}: goes with output {OUTPUT.default} only")
+    if explain and several:
+        raise InvalidField(f"{EXPLAIN.path}: is for one picture, not for several")
+    return PredictionRequest(sources, several, top_k if isinstance(top_k, int) else None, output, timing, explain)
 
 
 def _object_uri(text: str) -> s3uri.S3Uri:
@@ -186,14 +264,14 @@ def _json_object(body: bytes, name: str) -> dict[str, object]:
     return value
 
 
-def _checked(event: Mapping[str, object], fields: tuple[Field, ...]) -> dict[str, object]:
-    """The members of `event`, all known and valid, or InvalidField for the first that is not."""
+def _checked(event: Mapping[str, object], fields: tuple[Field, ...], where: str = "") -> dict[str, object]:
+    """The members of `event`, all known and valid, or InvalidField for the first that is not; `where` they stand."""
     by_name = {field.path: field for field in fields}
     members = {}
     for name, value in event.items():
         if name not in by_name:
-            raise InvalidField(f"{shown(name)}: there is no such field; there are {', '.join(by_name)}")
+            raise InvalidField(f"{where}{shown(name)}: there is no such field; there are {', '.join(by_name)}")
         members[name], problem = by_name[name].check(value)
         if problem:
-            raise InvalidField(problem)
+            raise InvalidField(where + problem)
     return members

@@ -118,6 +118,11 @@ def collect_batch_settings() -> CollectBatchSettings:
     return CollectBatchSettings(artifact_bucket=_text("ARTIFACT_BUCKET"))
 
 
+def trace_header() -> str:
+    """What Lambda says of the invocation's trace; it is another one each time. Empty outside of Lambda."""
+    return os.environ.get("_X_AMZN_TRACE_ID", "")
+
+
 def _text(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
