@@ -105,18 +105,29 @@ def client_error(code: str, message: str = "", **members: object) -> ClientError
     return ClientError({"Error": {"Code": code, "Message": message}, **members}, "InvokeEndpoint")
 
 
-def png(size: int = 0) -> bytes:
-    """A 1x1 PNG, padded behind its end to `size` bytes when that is more."""
+def _png(width: int, height: int, colour: int, rows: bytes) -> bytes:
+    """`colour` is PNG's colour type (2: RGB, 6: RGBA), `rows` the pixels with each row's filter byte."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
-    picture = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\x00\xff\x00\x00")) + chunk(b"IEND", b"")
-    return picture.ljust(size, b"\x00")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-EXPLANATION = {"breed": "Dalmatian", "index": 2, "heat_map": base64.b64encode(png()).decode()}
+def png(size: int = 0) -> bytes:
+    """A 1x1 PNG, padded behind its end to `size` bytes when that is more."""
+    return _png(1, 1, 2, b"\x00\xff\x00\x00").ljust(size, b"\x00")
+
+
+def heat_map() -> bytes:
+    """A 7x7 PNG, red and the less to be seen the farther from its middle."""
+    rows = [[(row - 3) ** 2 + (column - 3) ** 2 for column in range(7)] for row in range(7)]
+    pixels = [b"\x00" + b"".join(b"\xff\x20\x00%c" % max(0, 200 - 20 * far) for far in row) for row in rows]
+    return _png(7, 7, 6, b"".join(pixels))
+
+
+EXPLANATION = {"breed": "Dalmatian", "index": 2, "heat_map": base64.b64encode(heat_map()).decode()}
 
 
 def proxy_event(

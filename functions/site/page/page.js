@@ -9,6 +9,8 @@ const MOST_SIDE = 2048;
 
 const $ = (id) => document.getElementById(id);
 let asking = 0; // the number of the latest request: answers to earlier ones are dropped
+let asked = null; // the latest request itself, to ask again with
+let explaining = false; // whether its heat map is on its way
 let shown = ""; // the address of the picture that is seen
 
 class Refused extends Error {}
@@ -85,13 +87,43 @@ async function ask(options, address) {
   const mine = ++asking;
   show(address);
   $("answer").hidden = true;
-  $("error").textContent = "";
-  try {
+  await attempt(mine, async () => {
     if (!key() && !(await askForKey("The API answers to those who have its key. You need to enter it only once.")))
       throw new Refused("Without its key the API answers nothing.");
     $("status").textContent = "Looking at the picture…";
-    const answer = await call("predictions?top_k=5", { method: "POST", ...(await options()) });
-    if (mine === asking) tell(answer);
+    const request = { method: "POST", ...(await options()) };
+    const answer = await call("predictions?top_k=5", request);
+    if (mine !== asking) return;
+    asked = request;
+    tell(answer);
+  });
+}
+
+// The same picture once more, for the heat map; what is there already is shown and hidden.
+async function explain() {
+  if (explaining) return;
+  if ($("heat").getAttribute("src")) {
+    showHeat($("heat").hidden);
+    return;
+  }
+  explaining = true;
+  $("status").textContent = "Looking for what decided…";
+  const mine = asking;
+  await attempt(mine, async () => {
+    const { explanation } = await call("predictions?top_k=1&explain=true", asked);
+    if (mine !== asking) return;
+    $("heat").src = `data:image/png;base64,${explanation.heat_map}`;
+    $("heat").alt = `Heat map over the picture: the parts that speak for ${explanation.breed}`;
+    showHeat(true);
+  });
+  if (mine === asking) explaining = false;
+}
+
+// Does it, and tells what went wrong, unless another picture has been asked about meanwhile.
+async function attempt(mine, work) {
+  $("error").textContent = "";
+  try {
+    await work();
   } catch (error) {
     if (mine !== asking) return;
     if (!(error instanceof Refused)) console.error(error);
@@ -137,6 +169,16 @@ function show(address) {
   shown = address;
   $("answer").classList.remove("unseen");
   $("picture").src = address;
+  $("heat").removeAttribute("src");
+  explaining = false;
+  showHeat(false);
+}
+
+function showHeat(wanted) {
+  $("heat").hidden = !wanted;
+  $("explain").setAttribute("aria-pressed", String(wanted));
+  $("status").textContent = wanted ? "The heat map lies over the picture: what is coloured decided." : "";
+  if (wanted) $("frame").scrollIntoView({ block: "nearest" });
 }
 
 function percent(probability) {
@@ -224,6 +266,10 @@ document.addEventListener("drop", (event) => {
   }
 });
 
+$("explain").addEventListener("click", explain);
+$("picture").addEventListener("load", ({ target }) => {
+  $("frame").style.setProperty("--ratio", String(target.naturalWidth / target.naturalHeight));
+});
 $("picture").addEventListener("error", () => $("answer").classList.add("unseen"));
 $("forget").addEventListener("click", () => {
   keep("");

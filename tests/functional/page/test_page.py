@@ -14,7 +14,7 @@ from kennel.settings import classify_settings, site_settings
 
 from functions.classify import app as classify
 from functions.site import app as site
-from tests.unit.fakes import Runtime
+from tests.unit.fakes import EXPLANATION, Runtime, client_error
 from tests.unit.test_site import Account
 
 from .api import KEY, serving
@@ -126,6 +126,78 @@ def test_the_keyboard_alone_is_enough_and_problems_are_told_in_their_own_sentenc
     # and so it is with a file that is no picture, before anything is sent
     browser.choose("#file", Path(__file__))
     browser.until("document.getElementById('error').innerText.includes('not a picture')")
+
+
+HEAT = "document.getElementById('heat')"
+FRAME = "document.getElementById('frame').getBoundingClientRect()"
+
+
+def test_what_decided_is_shown_over_the_picture_on_demand(browser: Browser, runtime: Runtime, address: str) -> None:
+    # given an answer
+    browser.open(address)
+    browser.run(f"keep('{KEY}')")
+    browser.choose("#file", PICTURE)
+    browser.until("document.activeElement.id === 'best'")
+    assert browser.run(f"{HEAT}.hidden")
+    # when the next control is used, by keys, then the same picture is asked about again, now to be explained
+    browser.keys("\t\r")
+    browser.until(f"!{HEAT}.hidden && {HEAT}.complete && {HEAT}.naturalWidth")
+    assert [call["Body"] == PICTURE.read_bytes() for call in runtime.calls] == [True, True]
+    assert runtime.calls[1]["CustomAttributes"] == "top_k=1,explain=1"
+    # and the map lies over it, a square in the middle of a frame that has the picture's form
+    width, height = browser.run(f"[{FRAME}.width, {FRAME}.height]")
+    picture = browser.run("(({ naturalWidth, naturalHeight }) => naturalWidth / naturalHeight)(picture)")
+    assert abs(width - height * picture) < 1
+    assert browser.run(f"getComputedStyle({HEAT}).objectFit") == "contain"
+    # and whoever does not see it is told: the control is pressed, the map has a name, the status speaks
+    assert browser.run("document.activeElement.id + document.activeElement.ariaPressed") == "explaintrue"
+    assert str(EXPLANATION["breed"]) in browser.run(f"{HEAT}.alt")
+    assert "heat map" in text(browser, "status")
+    shot(browser, "heat-light")
+    shot(browser, "heat-dark", dark=True)
+    shot(browser, "heat-phone", 375, 812)
+    shot(browser, "heat-phone-dark", 375, 812, dark=True)
+    # and it goes and comes without another request
+    browser.keys("\r")
+    browser.until(f"{HEAT}.hidden")
+    browser.keys("\r")
+    browser.until(f"!{HEAT}.hidden")
+    assert len(runtime.calls) == 2
+    # and another picture has none yet; where the model cannot explain, its answer stays and the page says so
+    browser.choose("#file", PICTURE)
+    browser.until("document.activeElement.id === 'best'")
+    assert browser.run(f"{HEAT}.hidden && !{HEAT}.hasAttribute('src')")
+    document = '{"type": "about:blank#bad-attributes"}'
+    runtime.error = client_error("ModelError", OriginalStatusCode=400, OriginalMessage=document)
+    browser.keys("\t\r")
+    browser.until("document.getElementById('error').innerText")
+    assert "model in service cannot" in text(browser, "error")
+    assert text(browser, "best") == "Dalmatian"
+    assert [error for error in browser.errors if "502" not in error] == []
+
+
+def test_a_picture_is_pasted_and_text_is_left_where_it_belongs(
+    browser: Browser, runtime: Runtime, address: str
+) -> None:
+    browser.open(address)
+    browser.run(f"keep('{KEY}')")
+    pasted = """(what) => {
+        const carried = new DataTransfer();
+        what(carried);
+        const event = new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true });
+        document.getElementById("url").dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    # when text is pasted, the page leaves it alone
+    assert not browser.run(f"({pasted})((carried) => carried.setData('text/plain', 'https://example.com/'))")
+    assert not runtime.calls
+    # when a picture is, it is asked about
+    file = "new File([Uint8Array.from([0xff, 0xd8, 0xff, 0xe0])], 'a.jpg', { type: 'image/jpeg' })"
+    assert browser.run(f"({pasted})((carried) => carried.items.add({file}))")
+    browser.until("document.activeElement.id === 'best'")
+    assert runtime.calls[0]["Body"] == b"\xff\xd8\xff\xe0"
+    # which the browser cannot show: there is nothing to lay a heat map over, and no control for it
+    browser.until("document.getElementById('explain').offsetParent === null")
 
 
 def test_a_photograph_that_is_too_large_for_the_api_is_made_smaller_and_sent(
