@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from kennel import errors, openapi
+from kennel import endpoint, errors, openapi
 
 from functions.classify import app as classify
+from serving.errors import PROBLEMS as CONTAINER
 from tests.contract import template
 from tests.contract.test_events import REFUSED, REQUESTS, deployed, load, stack
 from tests.unit.fakes import LambdaContext, Runtime
@@ -64,6 +65,14 @@ def test_every_problem_of_a_prediction_has_its_status_and_slug_there() -> None:
         answer = responses[str(problem.status)]
         assert problem.slug in answer["description"]
         assert ("Retry-After" in answer["headers"]) >= (problem.retry_after_seconds is not None)
+
+
+def test_the_containers_problems_with_a_picture_are_there_by_its_own_words() -> None:
+    responses = DOCUMENT["paths"]["/predictions"]["post"]["responses"]
+    for slug, (status, title) in CONTAINER.items():
+        if status in endpoint._ABOUT_THE_PICTURE and slug not in endpoint._ABOUT_US:
+            assert f"(`{slug}`)" in responses[str(status)]["description"]
+            assert status != 400 or title in responses[str(status)]["description"]
 
 
 def _body(event: Any) -> Any:

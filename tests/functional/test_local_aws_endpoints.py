@@ -34,7 +34,13 @@ def test_a_request_reaches_the_container_and_comes_back(stage: Stage) -> None:
     name = stage.endpoint()
 
     said = invoke(
-        stage, name, b"bytes", ContentType="image/jpeg", Accept="application/json", CustomAttributes="top_k=5,logits=1"
+        stage,
+        name,
+        b"bytes",
+        ContentType="image/jpeg",
+        Accept="application/json",
+        CustomAttributes="top_k=5,logits=1",
+        InferenceId="order-66",
     )
 
     pid = said.pop("pid")
@@ -44,6 +50,7 @@ def test_a_request_reaches_the_container_and_comes_back(stage: Stage) -> None:
         "type": "image/jpeg",
         "accept": "application/json",
         "attributes": "top_k=5,logits=1",
+        "id": "order-66",
         "greeting": "woof",
     }
     delete(stage, name)

@@ -24,7 +24,8 @@ from kennel.images import Picture
 
 MOST_BYTES = 6_291_456  # what InvokeEndpoint takes in one request
 
-_ABOUT_THE_PICTURE = {400, 413, 415}  # the container's statuses that are the caller's business
+_ABOUT_THE_PICTURE = {400, 413, 415}  # the container's statuses that are the caller's business,
+_ABOUT_US = {"bad-attributes", "bad-body"}  # and its problems that are not
 _BUSY = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 _UNAVAILABLE = {"ServiceUnavailable", "ServiceUnavailableException", "ModelNotReadyException"}
 # A missing endpoint is a ValidationError whose message says so; so is a body that is too large.
@@ -177,7 +178,7 @@ def _raise_model_error(error: ClientError) -> NoReturn:
         except ValueError:
             document = None
         refusal = _refusal(document, status)
-        if refusal.problem.slug == "bad-attributes":  # which are ours
+        if refusal.problem.slug in _ABOUT_US:
             raise EndpointFailed("the model in service cannot do what was asked; one of a new run can") from error
         raise refusal from error
     if status == 503:

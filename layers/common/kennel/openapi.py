@@ -26,8 +26,11 @@ _PICTURES = ("image/jpeg", "image/png", "image/webp")
 # What API Gateway answers by itself, before a function runs.
 _GATEWAY = {403: "The API key is missing or wrong", 429: "More requests than the API lets through", 504: "No answer"}
 _GATEWAY_OF_BODIES = {413: "More than the API takes: a request with what is in it may have about 4.5 MB"}
-# The container's own word on a picture, passed on.
-_UNREADABLE = errors.Problem(400, "unreadable-image", "The picture cannot be read")
+# The container's own words, passed on.
+_PASSED_ON = (
+    errors.Problem(400, "unreadable-image", "The picture cannot be read"),
+    errors.Problem(400, "not-explained", "This model gives no heat map"),
+)
 # What can go wrong where no picture is read and no model is asked.
 _INTERNAL = errors.PROBLEMS[errors.InternalError]
 _TELLING = (errors.PROBLEMS[errors.EndpointFailed], errors.PROBLEMS[errors.EndpointUnavailable], _INTERNAL)
@@ -81,7 +84,7 @@ def document(api_auth: str) -> Document:
 
 
 def _prediction(operation: str, security: list[Document]) -> Document:
-    problems = [*errors.PROBLEMS.values(), _UNREADABLE]
+    problems = [*errors.PROBLEMS.values(), *_PASSED_ON]
     return {
         "operationId": operation,
         "summary": "Classify one picture or several"
@@ -263,8 +266,8 @@ def _answer_schemas() -> Document:
     }
     explanation = {
         **_object("breed index heat_map", breed=_TEXT, index=_WHOLE, heat_map={**_TEXT, "contentEncoding": "base64"}),
-        "description": "with `explain`: the likeliest class, and a PNG (RGBA) in base64 that shows which part of the "
-        "picture speaks for it, to be laid over the square that the model sees, which is the picture's centre",
+        "description": "with `explain`: the likeliest class, and a PNG in base64 to be laid over the square that the "
+        "model sees, the picture's middle: clear where nothing speaks for the class, red where it is seen best",
     }
     says: Document = {
         "predictions": {"type": "array", "minItems": 1, "items": prediction, "description": "the likeliest first"},

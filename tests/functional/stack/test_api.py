@@ -61,6 +61,58 @@ def test_logits_and_argmax_keep_the_baselines_forms(deployed: Deployed) -> None:
     assert argmax == [logits[0].index(max(logits[0]))]
 
 
+def test_several_pictures_come_back_in_their_order_and_a_bad_one_spoils_no_other(deployed: Deployed) -> None:
+    pictures = [path.read_bytes() for path in deployed.test_pictures[:3]]
+    alone = [deployed.post(content=picture).json()["predictions"] for picture in pictures]
+    bad = pictures[0][:2000]  # a JPEG by its first bytes, which breaks off
+    encoded = [{"image": base64.b64encode(one).decode()} for one in (*pictures[:2], bad, pictures[2])]
+    files = [("any", (f"{number}.jpg", one)) for number, one in enumerate((*pictures[:2], bad, pictures[2]))]
+    for request in ({"json": {"pictures": encoded}}, {"files": files}):
+        response = deployed.post(**request)
+        assert response.status_code == 200, response.text
+        first, second, spoilt, third = response.json()["results"]
+        assert spoilt["problem"]["type"] == "about:blank#unreadable-image"
+        for one, expected in zip((first, second, third), alone, strict=True):
+            assert [each["breed"] for each in one["predictions"]] == [each["breed"] for each in expected]
+    argmax = deployed.post(json={"pictures": encoded, "output": "argmax"}).json()
+    assert argmax == [alone[0][0]["index"], alone[1][0]["index"], None, alone[2][0]["index"]]
+
+
+def test_timing_and_explanation_are_there_when_asked_for(deployed: Deployed) -> None:
+    picture = deployed.test_pictures[0].read_bytes()
+    response = deployed.post(content=picture, params={"timing": "true", "explain": "true"}).json()
+    assert {"read", "endpoint", "queue", "decode", "model"} <= response["timing_ms"].keys()
+    assert response["explanation"]["breed"] == response["predictions"][0]["breed"]
+    assert base64.b64decode(response["explanation"]["heat_map"]).startswith(b"\x89PNG")
+    assert not {"timing_ms", "explanation"} & deployed.post(content=picture).json().keys()
+
+
+def test_a_callers_id_and_trace_are_in_the_answer_and_in_both_logs(deployed: Deployed) -> None:
+    trace = "1-67891233-abcdef012345678912345678"
+    picture = deployed.test_pictures[1].read_bytes()
+    headers = {"x-request-id": "order-66.functional", "x-amzn-trace-id": f"Root={trace};Sampled=0"}
+
+    response = deployed.post(content=picture, headers=headers)
+
+    assert response.headers["x-request-id"] == response.json()["request_id"] == "order-66.functional"
+    name = deployed.stack.name
+    for group in (f"/aws/lambda/{name}-classify", f"/aws/sagemaker/Endpoints/{name}"):
+        assert (group, trace) == (group, logged(group, "order-66.functional")["trace"])
+
+
+def logged(group: str, request_id: str) -> dict[str, Any]:
+    """The line with this request's id in a log group."""
+    deadline = time.monotonic() + 20
+    while True:
+        asked = {"logGroupName": group, "filterPattern": f'"{request_id}"'}
+        for event in boto3.client("logs").filter_log_events(**asked)["events"]:
+            line: dict[str, Any] = json.loads(event["message"])
+            if line.get("request_id") == request_id:
+                return line
+        assert time.monotonic() < deadline, group
+        time.sleep(0.2)
+
+
 def test_a_direct_invocation_takes_the_same_forms(deployed: Deployed) -> None:
     path = deployed.test_pictures[0]
     answer = invoke(deployed, {"image": base64.b64encode(path.read_bytes()).decode()})
@@ -118,6 +170,10 @@ def test_what_is_serving_is_told_to_those_with_the_key(deployed: Deployed) -> No
         ({"json": {"s3": "s3://somebody-elses-bucket/x.jpg"}}, 403),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
         ({"json": {"image": "aGVsbG8=", "top_k": 0}}, 400),
+        ({"json": {"pictures": []}}, 400),
+        ({"json": {"pictures": [{"image": "aGVsbG8="}], "explain": True}}, 400),
+        ({"files": {"dog": ("dog.jpg", b"x")}, "data": {"top_k": "3"}}, 400),
+        ({"content": b"--b", "headers": {"content-type": "multipart/form-data; boundary=b"}}, 400),
     ],
 )
 def test_a_bad_request_is_answered_as_a_problem(deployed: Deployed, request_parts: dict[str, Any], status: int) -> None:
