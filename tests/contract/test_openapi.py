@@ -107,6 +107,13 @@ def answered(event: Any) -> Any:
     return json.loads(answer["body"])
 
 
+@pytest.mark.parametrize("name", openapi._EXAMPLES)
+def test_an_example_of_the_description_is_taken_and_answered(stack: Runtime, name: str) -> None:
+    example = openapi._EXAMPLES[name]["value"]
+    assert checked("PredictionRequest", example) == []
+    assert checked("PredictionAnswer", answered(example)) == []
+
+
 @pytest.mark.parametrize("name", ["direct_image_base64", "api_binary_png_explain"])
 def test_an_answer_about_one_picture_fits_the_description(stack: Runtime, name: str) -> None:
     assert checked("Prediction", answered(load(name))) == []

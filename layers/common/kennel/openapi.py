@@ -23,6 +23,11 @@ _SHARE: Document = {"type": "number", "minimum": 0, "maximum": 1}
 _WHOLE: Document = {"type": "integer", "minimum": 0}
 _SIZES: dict[type, tuple[str, str]] = {str: ("minLength", "maxLength"), list: ("minItems", "maxItems")}
 _PICTURES = ("image/jpeg", "image/png", "image/webp")
+_WHITE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="  # a PNG
+_EXAMPLES: Document = {
+    "one": {"summary": "One picture", "value": {"image": _WHITE, "top_k": 3, "timing": True}},
+    "several": {"summary": "Several pictures", "value": {"pictures": [{"image": _WHITE}, {"image": _WHITE}]}},
+}
 # What API Gateway answers by itself, before a function runs.
 _GATEWAY = {403: "The API key is missing or wrong", 429: "More requests than the API lets through", 504: "No answer"}
 _GATEWAY_OF_BODIES = {413: "More than the API takes: a request with what is in it may have about 4.5 MB"}
@@ -103,7 +108,7 @@ def _prediction(operation: str, security: list[Document]) -> Document:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": _body("PredictionRequest"),
+                "application/json": {**_body("PredictionRequest"), "examples": _EXAMPLES},
                 **{name: {} for name in _PICTURES},
                 "multipart/form-data": {
                     **_body("PredictionForm"),
@@ -243,7 +248,12 @@ def _request_schemas() -> Document:
                 _never(_given(requests.OUTPUT, "logits", "argmax"), requests.TIMING),
             ],
         },
-        "PredictionForm": {"type": "object", "required": ["picture"], "properties": {"picture": files}},
+        "PredictionForm": {
+            "type": "object",
+            "properties": {"picture": files},
+            "required": ["picture"],
+            "additionalProperties": False,
+        },
     }
 
 
@@ -301,13 +311,17 @@ def _answer_schemas() -> Document:
             "anyOf": [
                 {"$ref": "#/components/schemas/Prediction"},
                 {"$ref": "#/components/schemas/Predictions"},
-                {**each, "title": "logits", "items": {"type": ["array", "null"], "items": _NUMBER}},
-                {**each, "title": "argmax", "items": {"type": ["integer", "null"], "minimum": 0}},
+                {**each, "title": "logits", "items": _or_null({"type": "array", "items": _NUMBER})},
+                {**each, "title": "argmax", "items": _or_null(_WHOLE)},
             ]
         },
         "PictureProblem": _problem(),
         "Problem": _problem(request_id=_TEXT),
     }
+
+
+def _or_null(one: Document) -> Document:
+    return {"anyOf": [one, {"type": "null"}], "description": "null for a picture that cannot be read"}
 
 
 def _problem(**more: Document) -> Document:
