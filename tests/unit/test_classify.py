@@ -514,10 +514,18 @@ def test_an_id_that_is_not_well_formed_is_replaced_by_the_apis(runtime: Runtime,
     assert runtime.calls[0]["InferenceId"] == REQUEST_ID
 
 
-def test_the_apis_own_id_is_not_believed_either_because_callers_may_set_it(runtime: Runtime) -> None:
-    event = proxy_event(png()) | {"requestContext": {"requestId": "no id\n"}}
+@pytest.mark.parametrize("context", [{"requestId": "no id\n"}, {"requestId": None}, {"requestId": 5}, {}, None])
+def test_the_apis_own_id_is_not_believed_either_because_callers_may_set_it(runtime: Runtime, context: Any) -> None:
+    event = proxy_event(png()) | {"requestContext": context}
 
     assert invoke(event)[1]["request_id"] == LambdaContext().aws_request_id
+
+
+def test_where_nobody_gives_an_id_there_is_a_new_one_each_time(runtime: Runtime) -> None:
+    answers: list[Any] = [app.handler({"image": PNG64}, LambdaContext(aws_request_id="")) for _ in range(2)]
+
+    assert len({answer["headers"]["X-Request-Id"] for answer in answers}) == 2
+    assert all(len(call["InferenceId"]) == 36 for call in runtime.calls)
 
 
 @pytest.mark.parametrize("theirs", ["", "Root=1-2-3", f"Root={TRACE}0", f"Root={TRACE[:-1]},top_k=1", "x" * 9999])

@@ -142,6 +142,7 @@ FORM = form(png())[1]
         ("multipart/form-data; boundary=b", b"--b--", "the form has no picture"),
         ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--", "Content-Disposition"),
         ("multipart/form-data; boundary=b", b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--", "Content-Disposition"),
+        ("multipart/form-data; boundary=b", FORM.replace(b"--b\r\n", b"--b\r\n\r\n"), "Content-Disposition"),
         ("multipart/form-data; boundary=b", b"--bx\r\n" + FORM, "Content-Disposition"),
         ("multipart/form-data; boundary=b", form(*[png()] * 17)[1], "more than 16 parts"),
         ("multipart/form-data; boundary=b", b"--b\r\n" * 100_000, "more than 16 parts"),

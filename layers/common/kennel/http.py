@@ -80,14 +80,19 @@ def ids(event: object, context: object) -> Ids:
     """
     event = event if isinstance(event, dict) else {}
     headers = {name.lower(): value for name, value in _texts(event.get("headers")).items()}
-    gateway = _texts(event.get("requestContext")).get("requestId", "")
-    candidates = (headers.get("x-request-id", ""), gateway, str(getattr(context, "aws_request_id", "")))
+    gateway = event.get("requestContext")
+    by_gateway = _well_formed(gateway.get("requestId")) if isinstance(gateway, dict) else ""
+    candidates = (headers.get("x-request-id"), by_gateway, getattr(context, "aws_request_id", None))
     traced = map(_TRACE.search, (headers.get("x-amzn-trace-id", ""), settings.trace_header()))
     return Ids(
-        request_id=next((one for one in candidates if _ID.fullmatch(one)), "") or str(uuid.uuid4()),
-        api_request_id=gateway if _ID.fullmatch(gateway) else "",
+        request_id=next(filter(None, map(_well_formed, candidates)), "") or str(uuid.uuid4()),
+        api_request_id=by_gateway,
         trace=next((found[1] for found in traced if found), ""),
     )
+
+
+def _well_formed(request_id: object) -> str:
+    return request_id if isinstance(request_id, str) and _ID.fullmatch(request_id) else ""
 
 
 def json_answer(status: int, payload: object, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -46,7 +46,7 @@ def parse(content_type: str, body: bytes, most: int) -> list[Part]:
 
 def _part(piece: bytes) -> Part:
     padding, line_end, rest = piece.partition(b"\r\n")
-    head, head_end, data = rest.partition(b"\r\n\r\n")
+    head, head_end, data = (line_end + rest).partition(b"\r\n\r\n")
     disposition = _DISPOSITION.search(head)
     if padding.strip(b" \t") or not line_end or not head_end or disposition is None:
         raise BadRequest("a part of the form does not begin with its Content-Disposition")
