@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import urllib.parse
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -58,7 +57,7 @@ def _s3() -> Any:
 def handler(event: Any, context: Any) -> http.Answer:
     """Answer a prediction request; whatever happens, the answer is a proxy answer with JSON, never a traceback."""
     ids = http.ids(event, context)
-    logger.append_keys(**asdict(ids))
+    logger.append_keys(**ids._asdict())
     request_id = ids.request_id
     if http.is_proxy_event(event) and event["httpMethod"] == "OPTIONS":
         return http.preflight_answer(requests.ALLOW, request_id)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def _client(service: str) -> Any:
 def handler(event: Any, context: Any) -> http.Answer:
     """Answer a GET; whatever happens, the answer is a proxy answer, never a traceback."""
     ids = http.ids(event, context)
-    logger.append_keys(**asdict(ids))
+    logger.append_keys(**ids._asdict())
     request_id = ids.request_id
     try:
         return _answer(event, request_id)

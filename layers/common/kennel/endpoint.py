@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,8 +33,7 @@ _TOO_LARGE = re.compile(r"(body|payload|content).*(too large|length|exceed)", re
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What goes with the pictures: the ids that the container logs, and what it is to answer.
 
     `top_k` breeds (None: as many as it likes), the raw scores, where the time went, which part of the picture decided.
@@ -56,8 +54,7 @@ class Options:
         return ",".join([*count, *(f"{name}=1" for name, wanted in flags.items() if wanted), *trace])
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the container says of one picture: `predictions` is `[{"breed", "index", "probability"}]`, best first.
 
     What was not asked for is None. `timing_ms` has milliseconds by stage, `explanation` is
@@ -71,8 +68,7 @@ class Prediction:
     explanation: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The run that made the model, and what the model says of each picture; of one that it cannot read, the problem."""
 
     model: str

@@ -29,11 +29,10 @@ KennelError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """How a kind of error is shown: `status` (HTTP), `slug` (stable, for programs), `title` (for people)."""
 
     status: int

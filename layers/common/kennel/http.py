@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kennel import settings
 from kennel.errors import BadRequest, RequestError, problem_document
@@ -24,8 +24,7 @@ _CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X
 _ALWAYS = {**_CORS, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A proxy event, decoded: `route` is the resource path, header names are lower case, `body` is as sent."""
 
     method: str
@@ -63,8 +62,7 @@ def to_request(event: Mapping[str, object]) -> Request:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
+class Ids(NamedTuple):
     """What a request is found by: `request_id` in the answer and at every hop, `api_request_id` in the API's access
     log ("" without an API), `trace` in X-Ray ("" where nothing traces)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kennel.errors import BadRequest, ImageTooLarge, UnsupportedMediaType
 
@@ -21,8 +21,7 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """The bytes of a picture, the media type that they announce, and their SHA-256 in hex digits."""
 
     data: bytes

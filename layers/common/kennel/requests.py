@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kennel import http, images, s3uri
 from kennel.errors import (
@@ -61,22 +61,19 @@ BASELINE_FIELDS = (
 REQUEST_FIELDS = (*SOURCE_FIELDS, PICTURES, *OPTION_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageUrl:
+class ImageUrl(NamedTuple):
     """A picture to be read from a public address."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImageObject:
+class ImageObject(NamedTuple):
     """A picture to be read from S3."""
 
     uri: s3uri.S3Uri
 
 
-@dataclass(frozen=True, slots=True)
-class ImageBytes:
+class ImageBytes(NamedTuple):
     """A picture that came with the request."""
 
     data: bytes
@@ -85,8 +82,7 @@ class ImageBytes:
 Source = ImageUrl | ImageObject | ImageBytes
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionRequest:
+class PredictionRequest(NamedTuple):
     """Pictures from somewhere, how many breeds (None: the model's default), and the form of the answer.
 
     `several` says that the answer is a list, be it of one. Among several, one whose address or base64 makes no sense is

@@ -1,18 +1,17 @@
-"""The functions' environment, one frozen dataclass each, read on first call so that importing needs no environment."""
+"""The functions' environment, read on first call so that importing needs no environment."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from kennel.errors import SettingsError
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifySettings:
+class ClassifySettings(NamedTuple):
     """What `classify` needs: its endpoint, the buckets it may read from, and the limits on what it reads."""
 
     endpoint_name: str
@@ -21,8 +20,7 @@ class ClassifySettings:
     url_timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class SiteSettings:
+class SiteSettings(NamedTuple):
     """What `site` needs: the endpoint it tells about, the bucket of its reports, and how callers prove who they are."""
 
     endpoint_name: str
@@ -30,8 +28,7 @@ class SiteSettings:
     api_auth: str
 
 
-@dataclass(frozen=True, slots=True)
-class ValidateRunSettings:
+class ValidateRunSettings(NamedTuple):
     """What `validate_run` needs: the stack's own names, its code bundle, and its parameters as a run's defaults."""
 
     stack_name: str
@@ -45,8 +42,7 @@ class ValidateRunSettings:
     defaults: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class PlanBatchSettings:
+class PlanBatchSettings(NamedTuple):
     """What `plan_batch` needs: the stack's own names, and its parameters as a batch's defaults."""
 
     stack_name: str
@@ -56,8 +52,7 @@ class PlanBatchSettings:
     defaults: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class CollectBatchSettings:
+class CollectBatchSettings(NamedTuple):
     """What `collect_batch` needs: the bucket that results lie in."""
 
     artifact_bucket: str
