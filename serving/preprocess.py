@@ -37,6 +37,7 @@ MAX_BYTES = 6 * 1024 * 1024  # what a SageMaker endpoint takes
 MAX_PIXELS = 50_000_000
 # A progressive JPEG may hold thousands of tiny scans, each of which makes the decoder walk the whole picture.
 MAX_SCANNED_PIXELS = 1_000_000_000
+TWO_WAYS = "its header can be read in two ways"  # the pixel cap must not be led astray
 # A JPEG decoded at half size and resized from there differs from one decoded whole. With 1.5 times the wanted side
 # left, the mean difference is about half a level of 255; with 1.0 times it is over one.
 SCALE_MARGIN = 1.5
@@ -124,7 +125,7 @@ class Preprocess:
         try:
             if header.kind == "JPEG":
                 return _decode_jpeg(data, header, SCALE_MARGIN * (short_side or self.resize))
-            return _decode_other(data)
+            return _decode_other(data, header)
         except BadImage:
             raise
         # The decoders raise what they like for bytes made to hurt them: OSError, SyntaxError, struct.error...
@@ -155,11 +156,11 @@ def _decode_jpeg(data: bytes, header: Header, keep: float) -> RGB:
     if scans > 8 and scans * header.width * header.height > MAX_SCANNED_PIXELS:
         raise UnreadableImage(f"the JPEG has {scans} scans of {header.width} x {header.height} pixels")
     if simplejpeg.decode_jpeg_header(data)[:2] != (header.height, header.width):
-        raise UnreadableImage("the JPEG's header can be read in two ways")  # the pixel cap must not be led astray
+        raise UnreadableImage(TWO_WAYS)
     # strict: what libjpeg only warns about (a premature end above all, filled with grey) is refused.
     if header.components not in (1, 3):
         simplejpeg.decode_jpeg(data, "CMYK", strict=True)  # Pillow knows Adobe's inverted inks, but is not strict
-        return _decode_other(data)
+        return _decode_other(data, header)
     factor = _factor(header, keep)
     rgb = simplejpeg.decode_jpeg(
         data,
@@ -185,17 +186,19 @@ def _factor(header: Header, keep: float) -> int:
     return 1
 
 
-def _decode_other(data: bytes) -> RGB:
+def _decode_other(data: bytes, header: Header) -> RGB:
     """PNG, WebP and CMYK JPEG, through Pillow: the first frame, 16 bits brought to 8, alpha laid over white."""
     with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG")) as picture:
+        if picture.size != (header.width, header.height):  # of two PNG headers Pillow takes the last
+            raise UnreadableImage(TWO_WAYS)
         picture.load()
-        exif = picture.info.get("exif") or b""
+        exif = picture.info.get("exif")  # text, where a PNG has a remark of this name
         if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
             grey = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
             rgb = np.stack([grey] * 3, axis=-1)
         else:
             rgb = np.array(_without_alpha(picture))
-    return _upright(rgb, exif_orientation(exif.removeprefix(b"Exif\0\0")))
+    return _upright(rgb, exif_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1)
 
 
 def _without_alpha(picture: Image.Image) -> Image.Image:

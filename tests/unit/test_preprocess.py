@@ -12,6 +12,7 @@ from PIL import Image
 
 from serving.preprocess import ImageTooLarge, Preprocess, UnreadableImage, UnsupportedImage
 from tests.bad_pictures import (
+    chunk,
     encode,
     jpeg_of_size,
     many_scans,
@@ -154,6 +155,11 @@ class TestKindsOfPicture:
     def test_the_thinnest_pictures_still_make_an_input(self, size: tuple[int, int]) -> None:
         assert Preprocess()(encode(Image.new("RGB", size, "red"), "PNG")).shape == (224, 224, 3)
 
+    def test_a_remark_that_is_named_like_a_block_of_exif_is_a_remark(self) -> None:
+        remark = chunk(b"tEXt", b"exif\0of no orientation")
+        data = WHOLE["PNG"][:33] + remark + WHOLE["PNG"][33:]
+        np.testing.assert_array_equal(Preprocess()(data), Preprocess()(WHOLE["PNG"]))
+
     def test_a_picture_with_something_else_behind_it_is_read_as_the_picture(self) -> None:
         polyglot = WHOLE["JPEG"] + b"PK\x03\x04<script>"
         np.testing.assert_array_equal(Preprocess()(polyglot), Preprocess()(WHOLE["JPEG"]))
@@ -202,6 +208,12 @@ class TestRefusals:
         with pytest.raises(ImageTooLarge, match="pixels"):
             Preprocess().decode(data)
 
+    def test_a_second_header_does_not_lead_the_pixel_cap_astray(self) -> None:
+        whole = WHOLE["PNG"]  # 96 x 64
+        small = png_of_size(16, 16)[8:33]
+        with pytest.raises(UnreadableImage, match="read in two ways"):
+            Preprocess().decode(whole[:8] + small + whole[8:])
+
     def test_the_byte_cap(self) -> None:
         with pytest.raises(ImageTooLarge, match="bytes"):
             Preprocess().decode(WHOLE["JPEG"], max_bytes=len(WHOLE["JPEG"]) - 1)
@@ -212,6 +224,12 @@ class TestRefusals:
         assert len(data) < 6 * 1024 * 1024
         with pytest.raises(UnreadableImage, match="scans"):
             Preprocess().decode(data)
+
+    def test_a_flood_of_empty_parts_is_refused_before_it_is_walked_through(self) -> None:
+        png, jpeg = WHOLE["PNG"], WHOLE["JPEG"]
+        for data in (png[:33] + chunk(b"teXt", b"") * 100_000 + png[33:], jpeg[:2] + b"\xff\xd0" * 100_000 + jpeg[2:]):
+            with pytest.raises(UnreadableImage, match=r"more than 8192 chunks|before its picture begins"):
+                Preprocess().decode(data)
 
     @pytest.mark.parametrize(
         ("data", "named"),
