@@ -1,6 +1,7 @@
 """Several hosts as one: who does what, and how they exchange it. With one host there is no process group at all."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,23 +35,29 @@ class Group:
         return items[self.rank :: self.world]
 
     def gather(self, value: T) -> list[T]:
-        """Every rank's `value`, by rank, on every rank. For small things: they are pickled."""
+        """Every rank's `value`, by rank, on every rank: something that JSON can say, in JSON's own types."""
         if self.world == 1:
             return [value]
-        values: list[T | None] = [None] * self.world
-        dist.all_gather_object(values, value)
-        return values  # type: ignore[return-value]  # all filled now
+        own = json.dumps(value).encode()
+        return [json.loads(self._bytes_of(rank, own)) for rank in range(self.world)]
 
-    def from_first(self, value: T) -> T:
-        """Rank 0's `value` on every rank. It is pickled."""
+    def from_first(self, value: bytes | None) -> bytes | None:
+        """Rank 0's `value` on every rank."""
         if self.world == 1:
             return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+        return self._bytes_of(0, value or b"") if self.agree(value is not None) else None
+
+    def _bytes_of(self, source: int, own: bytes) -> bytes:
+        """The `own` of one rank. Not by torch's way of sending objects, which unpickles whatever another host says."""
+        size = torch.tensor([len(own)])
+        dist.broadcast(size, src=source)
+        box = np.frombuffer(own, np.uint8).copy() if self.rank == source else np.empty(int(size), np.uint8)
+        if len(box):
+            dist.broadcast(torch.from_numpy(box), src=source)
+        return box.tobytes()
 
     def agree(self, value: bool) -> bool:
-        """Rank 0's `value` on every rank, without pickling: it may be asked at every step."""
+        """Rank 0's `value` on every rank."""
         if self.world == 1:
             return value
         box = torch.tensor([value])

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +109,9 @@ class Extractor:
         own = self.group.share(pictures)
         values = np.zeros((len(own), count, self.backbone.features), dtype=np.float32)
         outcomes = self._work(split, own, values)
-        gathered = self.group.gather(outcomes)
+        gathered = self.group.gather([astuple(outcome) for outcome in outcomes])
         values = self.group.gather_rows(values, len(pictures))
-        ordered: list[Outcome] = [gathered[n % self.group.world][n // self.group.world] for n in range(len(pictures))]
+        ordered = [_outcome(*gathered[n % self.group.world][n // self.group.world]) for n in range(len(pictures))]
         good = [n for n, outcome in enumerate(ordered) if outcome.bad is None]
         pairs = list(zip(pictures, ordered, strict=True))
         return Features(
@@ -150,6 +150,11 @@ class Extractor:
         """What was computed before just as it would be now."""
         made = [self.code, self.network.name, self.backbone.weights_sha256, asdict(self.backbone.preprocess)]
         return Shelf(self.kept, json.dumps([*made, self.seed, count]), self.log)
+
+
+def _outcome(sha256: str, bad: Sequence[str] | None, notes: Sequence[str]) -> Outcome:
+    """An outcome as it was before it travelled: JSON has no tuples."""
+    return Outcome(sha256, (bad[0], bad[1]) if bad else None, tuple(notes))
 
 
 def agreeing(

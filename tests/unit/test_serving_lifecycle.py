@@ -16,8 +16,11 @@ import pytest
 from PIL import Image
 
 from serving.app import App
+from serving.manifest import ModelRefused, read_manifest
+from serving.model import Model
 from serving.settings import cores, read_settings
 from tests.bad_pictures import encode
+from tests.harmful import pickle_that_would_make
 from tests.tiny_model import write_model_directory, write_model_json
 from tests.unit.serving_process import ROOT, read_reply, running
 
@@ -65,6 +68,17 @@ class TestRefusesToStart:
     def test_with_a_file_missing(self, model: Path, name: str) -> None:
         (model / name).unlink()
         self.assert_refused(model, name)
+
+    @pytest.mark.parametrize("name", ["model.json", "model.xml", "model.bin", "preprocess.json"])
+    def test_with_a_pickle_in_the_place_of_a_file_and_runs_nothing_of_it(
+        self, model: Path, tmp_path: Path, name: str
+    ) -> None:
+        (model / name).write_bytes(pickle_that_would_make(tmp_path / "harm"))
+        if name != "model.json":
+            write_model_json(model)
+        with pytest.raises(ModelRefused, match="model"):
+            Model(read_manifest(model), threads=1)
+        assert not (tmp_path / "harm").exists()
 
     def test_with_a_format_it_does_not_know(self, model: Path) -> None:
         change(model / "model.json", format=1)

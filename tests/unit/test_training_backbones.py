@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.harmful import pickle_that_would_make
 from training import backbones
 from training.engine import Compiled, to_graph
 from training.errors import TrainingError
@@ -120,18 +119,8 @@ def test_weights_of_another_network_are_refused(mobilenet: Path, tmp_path: Path)
         backbones.load("resnet50", tmp_path)
 
 
-class Harmful:
-    """Unpickling it would make a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.folder),)
-
-
 def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
-    (tmp_path / "resnet50.pth").write_bytes(pickle.dumps(Harmful(tmp_path / "harm"), protocol=2))
+    (tmp_path / "resnet50.pth").write_bytes(pickle_that_would_make(tmp_path / "harm"))
 
     with pytest.raises(TrainingError, match=r"resnet50\.pth holds no readable weights"):
         backbones.load("resnet50", tmp_path)

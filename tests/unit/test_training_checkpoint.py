@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.harmful import pickle_that_would_make
 from tests.unit.features_world import CLASSES, TRAIN, VALID
 from tests.unit.training_world import ROOT, arguments, draw_data, environment
 from training.checkpoint import Checkpoints
@@ -104,19 +104,9 @@ def test_a_checkpoint_of_another_job_is_left_and_the_log_says_why(
     assert same(found, trained(None))
 
 
-class Bomb:
-    """Bytes that, unpickled, would make a file."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.target,)
-
-
 def test_a_damaged_checkpoint_is_left_and_one_with_code_in_it_runs_none(tmp_path: Path) -> None:
     target = tmp_path / "ran"
-    for content in (b"", b"PK\x03\x04 nothing", pickle.dumps(Bomb(target), protocol=2)):
+    for content in (b"", b"PK\x03\x04 nothing", pickle_that_would_make(target)):
         said: list[str] = []
         (tmp_path / "head.pt").write_bytes(content)
 
