@@ -81,11 +81,16 @@ def read_header(data: bytes) -> Header:
 def _name_of_other(data: bytes) -> str:
     start = data[:64].lstrip()
     if data[4:8] == b"ftyp":
-        return f"this looks like {data[8:12].decode('ascii', 'replace').strip().upper()} (HEIC, AVIF or video)"
+        return f"this looks like {_shown(data[8:12].strip().upper())} (HEIC, AVIF or video)"
     for magic, name in _OTHERS:
         if start.startswith(magic):
             return f"this looks like {name}"
     return "the bytes are of no picture format known here"
+
+
+def _shown(name: bytes) -> str:
+    """A name in a stranger's picture, fit for a line of text."""
+    return ascii(name.decode("latin-1"))[1:-1]
 
 
 def _jpeg(data: bytes) -> Header:
@@ -154,7 +159,7 @@ def _png(data: bytes) -> Header:
             break
         critical = not name[0] & 0x20  # a capital first letter
         if critical and zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(checksum, "big"):
-            raise UnreadableImage(f"the PNG's {name.decode('ascii', 'replace')} chunk is damaged")
+            raise UnreadableImage(f"the PNG's {_shown(name)} chunk is damaged")
         if size is None:
             if name != b"IHDR" or length != 13:
                 break
