@@ -45,8 +45,11 @@ class World:
 
 
 @contextmanager
-def serving(*scripts: Script) -> Iterator[tuple[World, list[bytes]]]:
-    """A server that plays one script a connection (the last one again and again), and the heads it has read."""
+def serving(*scripts: Script, head: bool = True) -> Iterator[tuple[World, list[bytes]]]:
+    """A server that plays one script a connection (the last one again and again), and the heads it has read.
+
+    head   whether it waits for a request before it plays
+    """
     heads: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -65,10 +68,8 @@ def serving(*scripts: Script) -> Iterator[tuple[World, list[bytes]]]:
         with connection:
             connection.settimeout(5)
             try:
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += connection.recv(4096)
-                heads.append(head)
+                if head:
+                    heads.append(request_head(connection))
                 script(connection)
             except OSError:  # the client has hung up, as it should
                 pass
@@ -79,6 +80,14 @@ def serving(*scripts: Script) -> Iterator[tuple[World, list[bytes]]]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+def request_head(connection: socket.socket) -> bytes:
+    """What a client sends up to the empty line."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        read += connection.recv(4096)
+    return read
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Script:

@@ -149,11 +149,21 @@ def test_slow_redirects_share_one_deadline() -> None:
     assert_too_slow(slow_redirect)
 
 
-def assert_too_slow(script: Script) -> None:
-    with serving(script) as (world, _):
+def test_a_drip_of_a_handshake_ends_at_the_deadline() -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"\x16\x03\x03\x40\x00")  # the head of a TLS record of 16 KB
+        while True:
+            time.sleep(0.05)
+            connection.sendall(b"\x00")
+
+    assert_too_slow(drip, "https://dogs.example/", head=False)
+
+
+def assert_too_slow(script: Script, url: str = "http://dogs.example/dog.png", *, head: bool = True) -> None:
+    with serving(script, head=head) as (world, _):
         began = time.monotonic()
         with pytest.raises(UrlTooSlow):
-            world.fetch(timeout_seconds=0.5)
+            world.fetch(url, timeout_seconds=0.5)
         assert time.monotonic() - began < 2.5  # far below what the script would go on for
 
 
@@ -167,6 +177,14 @@ def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
     with pytest.raises(UrlTooSlow):
         fetch_image("http://dogs.example/", max_bytes=1, timeout_seconds=0.2, network=Network(resolve=resolve))
     released.set()
+
+
+def test_a_bomb_that_is_not_called_compressed_is_no_picture() -> None:
+    bomb = gzip.compress(png(5_000_000))
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(bomb), bomb)
+    for script in (answer(bomb), lambda connection: connection.sendall(chunked)):
+        with serving(script) as (world, _), pytest.raises(UnsupportedMediaType):
+            world.fetch()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip", "GZIP"])
