@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.functional.conftest import wait_for
 from tests.functional.stack.conftest import DATA_PREFIX, Deployed
 from tools import ask
 from tools.local_stack import ROOT
@@ -133,12 +134,47 @@ def test_the_baselines_request_dict_form_is_understood_and_its_address_refused(d
     assert {"type", "title", "status", "detail", "request_id"} <= answer["body"].keys()
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong-key-wrong-key-wrong"}])
-def test_a_missing_or_wrong_key_is_refused_before_any_function_runs(
-    deployed: Deployed, headers: dict[str, str]
-) -> None:
-    response = httpx.post(f"{deployed.stack.api_url}/predictions", content=b"x", headers=headers)
-    assert response.status_code == 403
+def logged(group: str) -> list[str]:
+    """Every line of a log group so far."""
+    pages = boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [event["message"] for page in pages for event in page["events"]]
+
+
+def test_a_missing_or_wrong_key_is_refused_before_any_function_runs(deployed: Deployed) -> None:
+    group = f"/aws/lambda/{deployed.stack.name}-classify"
+    before = len(logged(group))
+    picture = deployed.test_pictures[0].read_bytes()
+
+    for headers in ({}, {"x-api-key": "wrong-key-wrong-key-wrong"}):
+        response = httpx.post(f"{deployed.stack.api_url}/predictions", content=picture, headers=headers)
+        assert response.status_code == 403
+
+    # of a call with the right key there are lines, and there are no others
+    right = deployed.post(content=picture).json()["request_id"]
+    wait_for(lambda: any(right in line for line in logged(group)), "the log of the call with the right key")
+    assert {json.loads(line)["request_id"] for line in logged(group)[before:] if '"request_id"' in line} == {right}
+
+
+def test_no_log_holds_a_key_a_query_or_a_picture(deployed: Deployed) -> None:
+    picture = deployed.test_pictures[0].read_bytes()
+    encoded = base64.b64encode(picture).decode()
+    deployed.post(content=picture, params={"top_k": "2"})
+    deployed.post(json={"image": encoded})
+    deployed.post(content=picture[:-100], headers={"content-type": "image/jpeg"})
+    deployed.post(content=b"no picture: not-to-be-told", params={"top_k": "not-to-be-told"})
+    deployed.post(json={"url": "http://127.0.0.1/not-to-be-told.jpg?signature=not-to-be-told"})
+    last = deployed.post(json={"url": "http://not-to-be-told:not-to-be-told@localhost/"}).json()["request_id"]
+
+    pages = boto3.client("logs").get_paginator("describe_log_groups").paginate()
+    groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    classify = f"/aws/lambda/{deployed.stack.name}-classify"
+    wait_for(lambda: any(last in line for line in logged(classify)), "the log of the last call")
+    text = "\n".join(line for group in groups for line in logged(group))
+
+    assert f"/aws/apigateway/{deployed.stack.name}-access" in groups
+    assert any("/Endpoints/" in group for group in groups)
+    for secret in (deployed.stack.api_key, "not-to-be-told", encoded[100:140], repr(picture[100:120])[2:-1]):
+        assert secret not in text
 
 
 @pytest.mark.parametrize(
