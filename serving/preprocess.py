@@ -42,6 +42,9 @@ TWO_WAYS = "its header can be read in two ways"  # the pixel cap must not be led
 # left, the mean difference is about half a level of 255; with 1.0 times it is over one.
 SCALE_MARGIN = 1.5
 
+# What is converted at a time: a copy of 50 million pixels in four channels would take 200 MB.
+BAND_PIXELS = 1_000_000
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -197,8 +200,18 @@ def _decode_other(data: bytes, header: Header) -> RGB:
             grey = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
             rgb = np.stack([grey] * 3, axis=-1)
         else:
-            rgb = np.array(_without_alpha(picture))
+            rgb = _on_white(picture)
     return _upright(rgb, exif_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1)
+
+
+def _on_white(picture: Image.Image) -> RGB:
+    """`picture` as RGB, what is transparent laid on white, a band at a time."""
+    rgb = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    rows = max(1, BAND_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        rgb[top : top + rows] = np.asarray(_without_alpha(band))
+    return rgb
 
 
 def _without_alpha(picture: Image.Image) -> Image.Image:

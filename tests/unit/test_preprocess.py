@@ -143,6 +143,17 @@ class TestKindsOfPicture:
         clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
         assert Preprocess().decode(encode(clear, kind, **({"lossless": True} if kind == "WEBP" else {}))).min() == 255
 
+    def test_a_picture_that_is_read_in_bands_is_what_it_is_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        veiled = scenery()
+        veiled.putalpha(scenery().convert("L"))
+        pictures = [encode(veiled.convert(mode), "PNG") for mode in ("RGBA", "LA", "RGB", "L")]
+        pictures += [encode(veiled.quantize(16), "PNG"), encode(veiled, "WEBP", lossless=True)]
+        whole = [Preprocess().decode(data) for data in pictures]
+        monkeypatch.setattr("serving.preprocess.BAND_PIXELS", 7 * 96)
+
+        for data, expected in zip(pictures, whole, strict=True):
+            np.testing.assert_array_equal(Preprocess().decode(data), expected)
+
     @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
     def test_of_an_animation_the_first_frame(self, kind: str) -> None:
         first, second = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
