@@ -22,13 +22,13 @@ from pathlib import Path
 import atheris
 
 # Coverage is counted in what is imported here: our code, and the Python that decoders and parsers have.
-with atheris.instrument_imports(include=["serving", "kennel", "functions", "PIL"]):
+with atheris.instrument_imports(include=["serving", "kennel", "functions", "PIL", "python_multipart"]):
     from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401 - Pillow would import them too late
 
     from tests.fuzz import inputs, targets
 
-SEEDS = {"decoder": inputs.pictures, "event": inputs.events}
-CHANGES = {"decoder": inputs.changed_picture, "event": inputs.changed_event}
+SEEDS = {"decoder": inputs.pictures, "event": inputs.events, "body": inputs.bodies}
+CHANGES = {"decoder": inputs.changed_picture, "event": inputs.changed_event, "body": inputs.changed_bytes}
 
 
 @dataclass

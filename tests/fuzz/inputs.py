@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -67,6 +68,24 @@ def pictures() -> list[bytes]:
 def events() -> list[bytes]:
     """Every event of events/, as text."""
     return [path.read_bytes() for path in sorted(EVENTS.glob("*.json"))]
+
+
+def bodies() -> list[bytes]:
+    """What the container takes when it takes several pictures: the content type, a line feed, the body."""
+    pictures = [encode(Image.new("RGB", (2, 2)), kind) for kind in ("PNG", "WEBP")]
+    parts = b"".join(
+        b'--limit\r\nContent-Disposition: form-data; name="a"; filename="b.png"\r\n\r\n%s\r\n' % picture
+        for picture in pictures
+    )
+    listed = json.dumps([base64.b64encode(picture).decode() for picture in pictures]).encode()
+    return [
+        b"application/json\n" + listed,
+        b"application/json; charset=utf-8\n[]",
+        b"multipart/form-data; boundary=limit\n" + parts + b"--limit--\r\n",
+        b'multipart/form-data; charset="utf-8"; boundary="limit"\n' + parts.replace(b'"b.png"', b"") + b"--limit--",
+        b"multipart/form-data\n" + parts,
+        b"image/png\n" + pictures[0],
+    ]
 
 
 def changed_picture(data: bytes, rng: random.Random) -> bytes:

@@ -15,7 +15,9 @@ from kennel.errors import RequestError
 from kennel.settings import classify_settings
 
 from functions.classify import app
+from serving.errors import Problem
 from serving.preprocess import BadImage, ImageTooLarge, Preprocess, UnreadableImage, UnsupportedImage
+from serving.request import MAX_PICTURES, check_headers, several
 from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, client_error, proxy_event
 
 PREPROCESS = Preprocess(size=32, resize=36)
@@ -57,6 +59,21 @@ def event(data: bytes) -> bool:
     LOG.stream.seek(0)
     LOG.stream.truncate()
     return bool(answer["statusCode"] == 200)
+
+
+def body(data: bytes) -> bool:
+    """What the container makes of a body: 1 to 32 pictures, one picture, or a problem that is the caller's."""
+    content_type, _, rest = data.partition(b"\n")
+    headers = {"content-type": content_type.decode("latin-1")}
+    try:
+        check_headers(headers)
+        found = several(headers, rest)
+    except Problem as problem:
+        assert 400 <= problem.status < 500, problem.slug
+        json.dumps(problem.document())
+        return False
+    assert found is None or (1 <= len(found) <= MAX_PICTURES and all(type(one) is bytes for one in found))
+    return True
 
 
 class _NoObjects:
@@ -102,4 +119,4 @@ def outside_world() -> Iterator[None]:
         classify_settings.cache_clear()
 
 
-TARGETS: dict[str, Callable[[bytes], bool]] = {"decoder": decoder, "event": event}
+TARGETS: dict[str, Callable[[bytes], bool]] = {"decoder": decoder, "event": event, "body": body}

@@ -18,8 +18,9 @@ from tests.fuzz import inputs, targets
     [
         (targets.decoder, inputs.pictures, inputs.changed_picture, 3000),
         (targets.event, inputs.events, inputs.changed_event, 3000),
+        (targets.body, inputs.bodies, inputs.changed_bytes, 5000),
     ],
-    ids=["decoder", "event"],
+    ids=["decoder", "event", "body"],
 )
 def test_whatever_the_bytes_the_only_errors_are_the_named_ones(
     target: Callable[[bytes], bool],
