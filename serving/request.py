@@ -114,15 +114,22 @@ def several(headers: Mapping[str, str], body: bytes) -> list[bytes] | None:
             found = _parts(headers["content-type"], body)
         case _:
             return None
-    if not 1 <= len(found) <= MAX_PICTURES:
-        raise Problem("bad-body", f"{len(found)} pictures; 1 to {MAX_PICTURES} are taken at a time")
+    _check_count(len(found), 1)
     return found
+
+
+def _check_count(pictures: int, least: int = 0) -> None:
+    """Asked as early as can be: 6 MB hold hundreds of thousands of empty ones, and this is the thread that answers."""
+    if not least <= pictures <= MAX_PICTURES:
+        found = "none" if not pictures else f"more than {MAX_PICTURES}"
+        raise Problem("bad-body", f"1 to {MAX_PICTURES} pictures are taken at a time, and in the body are {found}")
 
 
 def _listed(body: bytes) -> list[bytes]:
     try:
         texts = json.loads(body)
         if isinstance(texts, list):
+            _check_count(len(texts))
             return [base64.b64decode(text, validate=True) for text in texts]
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
@@ -133,6 +140,10 @@ def _parts(content_type: str, body: bytes) -> list[bytes]:
     parts: list[list[bytes]] = []
     ended: list[bool] = []
 
+    def begin() -> None:
+        parts.append([])
+        _check_count(len(parts))
+
     def data(chunk: bytes, start: int, end: int) -> None:
         parts[-1].append(chunk[start:end])
 
@@ -141,7 +152,7 @@ def _parts(content_type: str, body: bytes) -> list[bytes]:
         parser = MultipartParser(
             options.get(b"boundary", b""),
             {
-                "on_part_begin": lambda: parts.append([]),
+                "on_part_begin": begin,
                 "on_part_data": data,
                 "on_end": lambda: ended.append(True),
             },

@@ -18,11 +18,13 @@ import pytest
 from openvino import opset13 as ops
 from PIL import Image
 
+from serving.errors import Problem
 from serving.explain import Explainer, NotExplained
 from serving.manifest import read_manifest
 from serving.model import Model, Outcome
 from serving.preprocess import MAX_BYTES
 from serving.remembered import Remembered
+from serving.request import several
 from serving.settings import cores
 from serving.workers import Workers
 from tests.bad_pictures import encode, jpeg_of_size, png_of_size, scenery, sixteen_bit_rgb_png, turned, webp_of_size
@@ -399,6 +401,17 @@ class TestProblems:
         assert reply.headers["content-type"] == "application/problem+json"
         assert set(reply.json) == {"type", "title", "status", "detail"}
         assert (reply.json["type"], reply.json["status"]) == (f"about:blank#{slug}", status)
+
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            ("application/json", json.dumps(["no base64"] * 33).encode()),
+            (MULTIPART_TYPE, multipart(*[RED] * 33)[:-8]),  # breaks off
+        ],
+    )
+    def test_too_many_pictures_are_refused_before_they_are_read_through(self, content_type: str, body: bytes) -> None:
+        with pytest.raises(Problem, match="1 to 32 pictures are taken at a time, and in the body are more than 32"):
+            several({"content-type": content_type}, body)
 
     def test_a_body_without_a_length_is_cut_off_at_the_cap(self, server: ServerProcess) -> None:
         connection = server.connect()
