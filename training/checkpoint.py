@@ -4,7 +4,6 @@ SageMaker copies SM_CHECKPOINT_DIR (else /opt/ml/checkpoints) to S3 while the jo
 after a Spot interruption.
 """
 
-import io
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -12,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from training.distributed import Group
 from training.errors import TrainingError
+from training.packed import packed, unpacked
 from training.stopping import WRITING
 
 Payload = dict[str, Any]
@@ -40,7 +38,7 @@ class Checkpoints:
     @property
     def path(self) -> Path:
         """Where the checkpoint lies."""
-        return self.folder / f"{self.stage}.pt"
+        return self.folder / f"{self.stage}.safetensors"
 
     def due(self) -> bool:
         """Whether it is time to save, by rank 0's clock. A meeting point."""
@@ -54,15 +52,14 @@ class Checkpoints:
         self._saved[0] = time.monotonic()
         if self.group.rank:
             return
-        content = io.BytesIO()
-        torch.save({"identity": dict(self.identity), "payload": payload}, content)
+        content = packed({"identity": dict(self.identity), "payload": payload})
         # One name for all attempts, so that those which were cut off do not pile up; hidden, as nothing reads it.
         partial = self.folder / f".{self.stage}.partial"
         try:
             with WRITING:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with partial.open("wb") as file:
-                    file.write(content.getbuffer())
+                    file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 partial.replace(self.path)
@@ -100,8 +97,7 @@ class Checkpoints:
 
 
 def _unpacked(content: bytes) -> Payload:
-    """Tensors and plain values only: a file from a bucket must not be able to run code."""
-    found: Payload = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    found: Payload = unpacked(content)
     if not isinstance(found, dict) or not isinstance(found.get("identity"), dict) or "payload" not in found:
         raise ValueError("no checkpoint")
     return found

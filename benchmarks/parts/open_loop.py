@@ -70,7 +70,7 @@ class Client:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A kept connection that the server has not closed for its idleness, or a new one; kept again unless it fails."""
+        """A kept connection that the server has not closed meanwhile, or a new one; kept again unless it fails."""
         while self._idle and self._idle[-1][0].at_eof():
             self._idle.pop()[1].close()
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)

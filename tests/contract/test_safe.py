@@ -20,7 +20,7 @@ UNPICKLING = re.compile(r"(all_)?gather_object|(broadcast|scatter)_object_list|(
 
 
 def pickling(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, what) of everything that unpickles, or could be told to.
+    """(line, what) of everything that pickles or unpickles, or could be told to.
 
     `torch.load` may stand where it is told `weights_only=True`: tensors and plain values, and no code. Process pools
     pickle, too, over pipes that only the program's own processes can write to.
@@ -40,6 +40,8 @@ def pickling(tree: ast.AST) -> Iterator[tuple[int, str]]:
             called = ast.unparse(node.func)
             if re.fullmatch(r"torch\.(.+\.)?load", called) and not is_true(told.get("weights_only")):
                 yield node.lineno, f"{called} without weights_only=True"
+            if called == "torch.save":
+                yield node.lineno, called
             if "allow_pickle" in told and not is_false(told["allow_pickle"]):
                 yield node.lineno, "allow_pickle"
 
@@ -53,7 +55,7 @@ def is_false(node: ast.expr) -> bool:
 
 
 @pytest.mark.parametrize("folder", PRODUCT)
-def test_nothing_unpickles(folder: str) -> None:
+def test_nothing_pickles(folder: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in files(folder)
@@ -71,6 +73,7 @@ def test_nothing_unpickles(folder: str) -> None:
         "torch.load(path)",
         "torch.load(path, weights_only=wanted)",
         "torch.jit.load(path)",
+        "torch.save(weights, path)",
         "np.load(path, allow_pickle=True)",
         "dist.all_gather_object(values, value)",
     ],

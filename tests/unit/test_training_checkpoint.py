@@ -22,6 +22,7 @@ from training.distributed import Group
 from training.errors import TrainingError
 from training.head import Fit, fit, starting_head
 from training.loop import Epoch
+from training.packed import packed, unpacked
 from training.parameters import Recipe
 
 RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.05, hidden=4, mixup=0.3, class_balance=0.5)
@@ -63,7 +64,7 @@ def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path:
 
     assert same(resumed, trained(None))
     assert said == [f"checkpoint: head goes on after epoch {until}"]
-    assert {path.name for path in tmp_path.iterdir()} == {"head.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"head.safetensors"}
 
 
 @pytest.mark.parametrize("saves", [1, 2, 7, 12])
@@ -100,7 +101,7 @@ def test_a_checkpoint_of_another_job_is_left_and_the_log_says_why(
 
     found = trained(kept_in(tmp_path, said.append, **other))
 
-    assert said == [f"checkpoint: {tmp_path / 'head.pt'} was made with other {named}, so head starts afresh"]
+    assert said == [f"checkpoint: {tmp_path / 'head.safetensors'} was made with other {named}, so head starts afresh"]
     assert same(found, trained(None))
 
 
@@ -108,7 +109,7 @@ def test_a_damaged_checkpoint_is_left_and_one_with_code_in_it_runs_none(tmp_path
     target = tmp_path / "ran"
     for content in (b"", b"PK\x03\x04 nothing", pickle_that_would_make(target)):
         said: list[str] = []
-        (tmp_path / "head.pt").write_bytes(content)
+        (tmp_path / "head.safetensors").write_bytes(content)
 
         found = trained(kept_in(tmp_path, said.append))
 
@@ -117,10 +118,25 @@ def test_a_damaged_checkpoint_is_left_and_one_with_code_in_it_runs_none(tmp_path
     assert not target.exists()
 
 
+def test_what_is_packed_comes_back_with_its_kinds_and_bits() -> None:
+    shared = torch.arange(6, dtype=torch.float64)
+    tensors = [shared, shared[::2], torch.tensor(2.5), torch.empty(0), torch.tensor([True])]
+    plain = {"a": (1, 0.1, None, True), 3: [{}, "b"]}
+
+    found = unpacked(packed({"plain": plain, "tensors": tensors}))
+
+    assert found["plain"] == plain
+    for one, other in zip(found["tensors"], tensors, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    with pytest.raises(TypeError, match="Path cannot be kept"):
+        packed([Path()])
+
+
 def test_a_write_that_was_cut_off_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
     with pytest.raises(CutOffError):
         trained(kept_in(tmp_path), until=2)
-    (tmp_path / ".head.partial").write_bytes((tmp_path / "head.pt").read_bytes()[:100])
+    (tmp_path / ".head.partial").write_bytes((tmp_path / "head.safetensors").read_bytes()[:100])
 
     assert same(trained(kept_in(tmp_path)), trained(None))
 
@@ -128,7 +144,7 @@ def test_a_write_that_was_cut_off_leaves_the_checkpoint_before_it(tmp_path: Path
 def test_a_checkpoint_that_cannot_be_written_ends_the_job_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(TrainingError, match=r"the checkpoint .*head\.pt cannot be written: "):
+    with pytest.raises(TrainingError, match=r"the checkpoint .*head\.safetensors cannot be written: "):
         trained(kept_in(tmp_path / "file"))
 
 
