@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import re
@@ -29,11 +30,13 @@ EVENTS = Path(__file__).parents[2] / "events"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # Where programs err: nothing, signs, the ends of 8, 16 and 32 bits.
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-NAMES = ("url", "image", "s3", "top_k", "output", "endpoint_name", "request_dict", "httpMethod", "requestContext",
-         "headers", "queryStringParameters", "body", "isBase64Encoded", "resource", "path", "content-type")  # fmt: skip
+NAMES = ("url", "image", "s3", "pictures", "top_k", "output", "timing", "explain", "endpoint_name", "request_dict",
+         "httpMethod", "requestContext", "requestId", "headers", "queryStringParameters", "body", "isBase64Encoded",
+         "resource", "path", "content-type", "X-Request-Id", "X-Amzn-Trace-Id")  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 5, 1e308, 10**400, float("nan"), "", "\ud800", "\x00", "é" * 50, [], [[]], {}, {"": ""},
-    "[" * 5000, "POST", "/predictions", "logits", "5", "application/json", '{"image": "iVBORw0KGgo="}', "iVBORw0KGgo=",
+    "[" * 5000, "POST", "/predictions", "logits", "5", "true", "application/json", "multipart/form-data; boundary=b",
+    '{"image": "iVBORw0KGgo="}', "iVBORw0KGgo=", [{"image": "iVBORw0KGgo="}, {"url": "http://dogs.example/a"}],
     "http://[::1", "http://dogs.example/a", "https://127.1/", "s3://kennel-data/a.jpg", "s3://x",
 )  # fmt: skip
 
@@ -132,11 +135,14 @@ def with_checksums(data: bytes) -> bytes:
 
 
 def changed_event(data: bytes, rng: random.Random) -> bytes:
-    """An event's text with values, names and texts changed, also within JSON in a text; else with bytes changed."""
+    """An event's text with values, names and texts changed, also within JSON in a text, and bytes within its body."""
     try:
         event = json.loads(data)
     except (ValueError, RecursionError):
         return changed_bytes(data, rng)
+    if isinstance(event, dict) and event.get("isBase64Encoded") is True and rng.random() < 0.5:
+        with contextlib.suppress(ValueError, TypeError):  # no body, or one that was changed before
+            event["body"] = base64.b64encode(changed_bytes(base64.b64decode(event.get("body")), rng)).decode()
     return json.dumps(_changed(event, rng, rng.choice((0.02, 0.1, 0.3)))).encode()
 
 
