@@ -81,7 +81,7 @@ class Length:
 
 
 FULL = Length({1: 3.0, 8: 2.0, 32: 4.0}, 0.8, 2)
-SHORT = Length({1: 1.0, 8: 1.0, 32: 1.5}, 0.3, 1)
+SHORT = Length({1: 1.0, 8: 1.0, 32: 1.5}, 0.2, 1)
 
 
 @dataclass
@@ -114,7 +114,7 @@ def contestants(precisions: Sequence[str]) -> list[Contestant]:
     before += [Contestant("LitServe", engine, "litserve") for engine in engines]
     after = [Contestant("LitServe in batches", engine, "litserve", batch=BATCH) for engine in engines]
     after += [Contestant("FastAPI", engine, "fastapi") for engine in engines]
-    after += [Contestant("FastAPI, one process", engine, "fastapi", cores=CORES) for engine in engines]
+    after += [Contestant("FastAPI, one process", engine, "fastapi", cores=CORES) for engine in precisions]
     after += [Contestant("BentoML", engine, "bentoml") for engine in engines]
     return [*before, *(Contestant(OURS, precision) for precision in precisions), *after]
 

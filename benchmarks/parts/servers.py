@@ -81,7 +81,7 @@ class Server:
                 before = _cpu(self.tag)
                 line = process.stdout.readline()
                 after = _cpu(self.tag)
-                process.wait(STOP_SECONDS + 60)
+                process.wait(STOP_SECONDS + 10)
             finally:
                 process.kill()
         if not line:

@@ -62,6 +62,7 @@ def test_every_peer_runs_with_torch_and_with_every_precision() -> None:
 
     assert engines.pop("baseline handler") == ["torch"]
     assert engines.pop(OURS) == ["int8", "f32"]
+    assert engines.pop("FastAPI, one process") == ["int8", "f32"]
     assert all(found == ["torch", "int8", "f32"] for found in engines.values())
 
 
