@@ -1,4 +1,7 @@
-"""BentoML: a worker process a core, each with one thread for the service."""
+"""BentoML: a worker process a core, each with one thread for the service; with uvloop and httptools.
+
+A picture comes as a file (BentoML's way for bytes), which it writes to a temporary folder.
+"""
 
 import os
 import sys

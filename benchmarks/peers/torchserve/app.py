@@ -1,6 +1,7 @@
 """TorchServe: a worker a core with one thread each, as its performance guide advises, and without a log line a request.
 
-RACE_ENGINE=baseline is the baseline's handler as its image runs it: TorchServe's defaults.
+RACE_ENGINE=baseline is the baseline's handler as its image runs it, by defaults: a worker a core, too, but each of them
+with torch's own number of threads, which is one a core. (The image sets neither.)
 """
 
 import os
