@@ -79,8 +79,9 @@ class Server:
                 assert process.stdout is not None
                 process.stdout.readline()
                 before = _cpu(self.tag)
-                line = process.stdout.readline()
+                process.stdout.readline()
                 after = _cpu(self.tag)
+                line = process.stdout.readline()
                 process.wait(STOP_SECONDS + 10)
             finally:
                 process.kill()
@@ -100,17 +101,25 @@ class Server:
 
 
 def window(found: Mapping[str, Any], cpu_seconds: float) -> Window:
-    """The figures of a load's result and of the CPU time of the server meanwhile. Raises `NoAnswerError` for none."""
-    times = sorted(found["latencies_ms"])
+    """The figures of a load's result and of the CPU time of the server meanwhile. Raises `NoAnswerError` for none.
+
+    An answer counts for the rate by the share of its time that lies in the window, so that one which ends in a bunch of
+    others, as those of a batch do, does not count wholly or not at all. Percentiles are of those that ended in it.
+    """
+    seconds, spans = found["seconds"], found["spans"]
+    times = sorted((answered - asked) * 1e3 for asked, answered in spans if answered <= seconds)
     if not times:
-        raise NoAnswerError(f"no answer in {found['seconds']:.1f} s; statuses {found['statuses']}")
+        raise NoAnswerError(f"no answer in {seconds:.1f} s; {found['failed']}")
+    done = sum(
+        (min(answered, seconds) - max(asked, 0)) / (answered - asked) for asked, answered in spans if asked < seconds
+    )
     return Window(
-        requests_per_second=len(times) / found["seconds"],
+        requests_per_second=done / seconds,
         p50_ms=percentile(times, 0.50),
         p99_ms=percentile(times, 0.99),
-        cpu_ms_per_request=cpu_seconds * 1e3 / len(times),
-        load_cpu_ms_per_request=found["own_cpu_seconds"] * 1e3 / len(times),
-        failed=sum(found["statuses"].values()) - len(times) + found["lost"],
+        cpu_ms_per_request=cpu_seconds * 1e3 / done,
+        load_cpu_ms_per_request=found["own_cpu_seconds"] * 1e3 / done,
+        failed=sum(found["failed"].values()),
     )
 
 

@@ -16,23 +16,21 @@ def test_a_percentile_is_a_measured_value_that_so_many_do_not_exceed(share: floa
     assert percentile([float(value) for value in range(1, 101)], share) == found
 
 
-def test_a_window_counts_what_was_answered_and_what_failed() -> None:
-    loaded = {
-        "seconds": 2.0,
-        "own_cpu_seconds": 0.01,
-        "latencies_ms": [30.0, 10.0, 20.0, 40.0],
-        "statuses": {"200": 4, "503": 2},
-        "lost": 1,
-    }
+def test_a_window_counts_answers_by_the_share_of_their_time_that_lies_in_it() -> None:
+    # given two seconds: one answer half before them, two within, one half after, and one asked for later
+    spans = [(-0.2, 0.2), (0.2, 1.2), (0.0, 0.1), (1.7, 2.3), (2.1, 2.2)]
+    loaded = {"seconds": 2.0, "own_cpu_seconds": 0.03, "spans": spans, "failed": {"status 503": 2, "no answer": 1}}
 
-    found = window(loaded, cpu_seconds=0.4)
+    found = window(loaded, cpu_seconds=0.6)
 
-    assert (found.requests_per_second, found.p50_ms, found.p99_ms, found.failed) == (2.0, 20.0, 40.0, 3)
-    assert (found.cpu_ms_per_request, found.load_cpu_ms_per_request) == (100.0, 2.5)
+    assert found.requests_per_second == pytest.approx((0.5 + 1 + 1 + 0.5) / 2)
+    assert [found.p50_ms, found.p99_ms] == pytest.approx([400, 1000])
+    assert [found.cpu_ms_per_request, found.load_cpu_ms_per_request] == pytest.approx([200, 10])
+    assert found.failed == 3
 
 
 def test_a_window_without_an_answer_is_no_result() -> None:
-    nothing = {"seconds": 2.0, "own_cpu_seconds": 0.0, "latencies_ms": [], "statuses": {"503": 2}, "lost": 0}
+    nothing = {"seconds": 2.0, "own_cpu_seconds": 0.0, "spans": [(1.0, 3.0)], "failed": {"status 503": 2}}
 
     with pytest.raises(NoAnswerError, match="503"):
         window(nothing, cpu_seconds=0.0)
