@@ -141,8 +141,8 @@ def changed_event(data: bytes, rng: random.Random) -> bytes:
     except (ValueError, RecursionError):
         return changed_bytes(data, rng)
     if isinstance(event, dict) and event.get("isBase64Encoded") is True and rng.random() < 0.5:
-        with contextlib.suppress(ValueError, TypeError):  # no body, or one that was changed before
-            event["body"] = base64.b64encode(changed_bytes(base64.b64decode(event.get("body")), rng)).decode()
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # no body, or one that was changed before
+            event["body"] = base64.b64encode(changed_bytes(base64.b64decode(event["body"]), rng)).decode()
     return json.dumps(_changed(event, rng, rng.choice((0.02, 0.1, 0.3)))).encode()
 
 

@@ -101,20 +101,18 @@ def test_a_callers_id_and_trace_are_in_the_answer_and_in_both_logs(deployed: Dep
     assert response.headers["x-request-id"] == response.json()["request_id"] == "order-66.functional"
     name = deployed.stack.name
     for group in (f"/aws/lambda/{name}-classify", f"/aws/sagemaker/Endpoints/{name}"):
-        assert (group, trace) == (group, logged(group, "order-66.functional")["trace"])
+        assert (group, trace) == (group, line_of(group, "order-66.functional")["trace"])
 
 
-def logged(group: str, request_id: str) -> dict[str, Any]:
-    """The line with this request's id in a log group."""
-    deadline = time.monotonic() + 20
-    while True:
-        asked = {"logGroupName": group, "filterPattern": f'"{request_id}"'}
-        for event in boto3.client("logs").filter_log_events(**asked)["events"]:
-            line: dict[str, Any] = json.loads(event["message"])
-            if line.get("request_id") == request_id:
-                return line
-        assert time.monotonic() < deadline, group
-        time.sleep(0.2)
+def line_of(group: str, request_id: str) -> dict[str, Any]:
+    """The line of this request in a log group, once it is there."""
+
+    def found() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in logged(group) if '"request_id"' in line]
+        return [line for line in lines if line["request_id"] == request_id]
+
+    wait_for(lambda: bool(found()), f"the line of {request_id} in {group}")
+    return found()[0]
 
 
 def test_a_direct_invocation_takes_the_same_forms(deployed: Deployed) -> None:
