@@ -1,11 +1,12 @@
 """Requests a second of a ResNet-50 behind HTTP: ours against six servers that people use, and against its own parts.
 
 All in one run on the same cores, with the same weights (random ones, by a seed) and the same JPEGs, posted 1, 8 and 32
-at a time by a process of its own, which shares the cores: the baseline's handler (in TorchServe, as its image runs
-it), FastAPI, LitServe (also in batches), BentoML, Ray Serve and TorchServe, each in its own environment
-(`benchmarks/peers`) and at the settings that its documentation advises; once with eager torch inside, reading pictures
-as torch's documentation does, and once with our graphs on OpenVINO, reading them as ours does, so that there only the
-server differs. Ours is `python -m serving` on a model directory of training's own export.
+at a time by a process of its own, which shares the cores: the baseline's handler (in TorchServe, as in its image, but
+with one thread a worker; its last layers are its own), FastAPI, LitServe (also in batches), BentoML, Ray Serve and
+TorchServe, each in its own environment (`benchmarks/peers`) and at the settings that its documentation advises. They
+run once with eager torch inside, reading pictures as torch's documentation does, and once with our graphs on OpenVINO,
+reading them as ours does, so that there only the server differs. Ours is `python -m serving` on a model directory of
+training's own export.
 
 Beside requests/s: p50 and p99 milliseconds, CPU milliseconds a request of all of a server's processes, their memory,
 the seconds from the start of the process to its first answer, and whether it answers as torch does. Every figure is the
