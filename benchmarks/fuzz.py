@@ -25,11 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims import ROOT, claim, figure, record, rounded
+from benchmarks.claims import ROOT, claim, record, rounded
 
 INPUTS = int(os.environ.get("INPUTS", "200000"))
 TARGETS = {"decoder": 0.4, "event": 0.4, "body": 0.2}  # and each one's share of the inputs
-LIMIT_SECONDS = 9  # for one input: as long as classify waits for the model
+LIMIT_SECONDS = 9  # of CPU for one input: as long as classify waits for the model
+HANGS_SECONDS = 60  # by the clock: it was not the other processes of a busy machine
 MEMORY_MB = 1024  # of the process, resident: one WebP of 50 million pixels takes 780
 ADDRESSES = 4 * 2**30  # bytes of address space: what stops a process that grows too fast for libFuzzer to see
 ENDS = {70: "hangs", 71: "beyond memory"}  # libFuzzer's exit statuses; any other but 0 is a crash
@@ -42,7 +43,7 @@ class Tried:
 
     inputs: int = 0
     accepted: int = 0
-    slowest_seconds: float = 0.0
+    slowest_cpu_seconds: float = 0.0
     resident_mb: float = 0.0
     seconds: float = 0.0
     broken: dict[str, int] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Tried:
         """One process's report."""
         self.inputs += report["inputs"]
         self.accepted += report["accepted"]
-        self.slowest_seconds = max(self.slowest_seconds, report["slowest_seconds"])
+        self.slowest_cpu_seconds = max(self.slowest_cpu_seconds, report["slowest_cpu_seconds"])
         self.resident_mb = max(self.resident_mb, report["resident_mb"])
         for reason, count in report["broken"].items():
             self.broken[reason] = self.broken.get(reason, 0) + count
@@ -70,13 +71,13 @@ def main() -> int:
     ended = [end for one in tried.values() for end, count in one.ends.items() for _ in range(count)]
     claims = [
         claim("inputs tried, coverage-guided", ">=", 200_000, sum(one.inputs for one in tried.values()), "inputs"),
-        claim("crashes", "<=", 0, ended.count("crashes"), "inputs"),
-        claim(f"inputs that take longer than {LIMIT_SECONDS} s", "<=", 0, ended.count("hangs"), "inputs"),
+        claim("crashes, and ends for want of memory", "<=", 0, len(ended) - ended.count("hangs"), "inputs"),
+        claim("hangs", "<=", 0, ended.count("hangs"), "inputs"),
         claim(
             "errors outside the named ones", "<=", 0, sum(sum(one.broken.values()) for one in tried.values()), "inputs"
         ),
         claim("largest resident memory", "<=", MEMORY_MB, max(one.resident_mb for one in tried.values()), "MB"),
-        figure("slowest input", max(one.slowest_seconds for one in tried.values()), "s"),
+        claim("slowest input, CPU", "<=", LIMIT_SECONDS, max(one.slowest_cpu_seconds for one in tried.values()), "s"),
     ]
     return record("fuzz", claims, {name: rounded(vars(one)) for name, one in tried.items()})
 
@@ -90,7 +91,7 @@ def try_out(name: str, inputs: int, library: Path, kept: Path) -> Tried:
         report.write_text(json.dumps({**vars(Tried())}))
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.fuzz", name, str(inputs - tried.inputs), str(report), str(corpus)]
-        options = [f"-timeout={LIMIT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}", "-max_len=16384"]
+        options = [f"-timeout={HANGS_SECONDS}", f"-rss_limit_mb={MEMORY_MB}", "-max_len=16384"]
         options += [f"-artifact_prefix={kept}/", f"-seed={1 + sum(tried.ends.values())}", "-verbosity=0"]
         path = os.pathsep.join((str(library), str(ROOT), str(ROOT / "layers" / "common")))
         done = subprocess.run(

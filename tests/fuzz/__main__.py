@@ -39,7 +39,7 @@ class Report:
 
     inputs: int = 0
     accepted: int = 0
-    slowest_seconds: float = 0.0
+    slowest_cpu_seconds: float = 0.0
     resident_mb: float = 0.0
     broken: dict[str, int] = field(default_factory=dict)
 
@@ -51,13 +51,13 @@ class Watch:
         self.target, self.runs, self.path, self.report = target, runs, path, Report()
 
     def __call__(self, data: bytes) -> None:
-        report, began = self.report, time.perf_counter()
+        report, began = self.report, time.process_time()  # of the CPU: others may be using it, too
         try:
             report.accepted += self.target(data)
         except Exception:
             self._broken(data)
         report.inputs += 1
-        report.slowest_seconds = max(report.slowest_seconds, time.perf_counter() - began)
+        report.slowest_cpu_seconds = max(report.slowest_cpu_seconds, time.process_time() - began)
         if report.inputs % 500 == 0 or report.inputs == self.runs:
             report.resident_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             self.path.write_text(json.dumps(asdict(report)))
