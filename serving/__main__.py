@@ -110,7 +110,13 @@ def _load(settings: Settings, manifest: Manifest) -> Model:
     wanted, found = settings.precision or manifest.precision, model.precision.name
     if found != wanted:
         LOG.warning("this CPU does not compute in bf16", extra={"facts": {"wanted": wanted, "precision": found}})
-    facts = {"model": manifest.version, "classes": len(manifest.classes), "precision": found, "batch": model.batch}
+    facts = {
+        "model": manifest.version,
+        "classes": len(manifest.classes),
+        "precision": found,
+        "batch": model.batch,
+        "shares_cores": model.shares_cores,
+    }
     LOG.info("ready", extra={"facts": facts | {"seconds": time.perf_counter() - started}})
     return model
 

@@ -23,7 +23,9 @@ Logits = npt.NDArray[np.float32]
 # A picture of 50 million pixels takes 150 MB and more to decode: such pictures wait for one another, the others do not.
 LARGE_PIXELS = 12_000_000
 BATCHES = (16, 8, 4, 2)
-WORTH = 0.95  # of the time alone: a batch that saves less than a twentieth is not worth the memory of its graph
+# Of the time without: what saves less is not worth the memory of another graph.
+BATCH_WORTH, WHOLE_WORTH = 0.95, 0.8
+WHOLE = 0  # the graph for one picture on all cores, beside those for so many pictures on one core
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,28 @@ class Model:
         self.batch = 1
         self._preprocess = manifest.preprocess
         self.core = core
-        self._settings: dict[Any, Any] = {
-            hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
-            properties.num_streams(): threads,
-            properties.inference_num_threads(): threads,
-            # Said explicitly: OpenVINO by itself takes bf16 where the CPU has AMX.
-            hint.inference_precision(): self.precision.arithmetic,
-        }
+        self._threads = threads
         self._compiled = {1: self._compile(1)}
         self._check(self._compiled[1])
         self._explainer = Explainer(core, manifest.directory / "model.xml", self._preprocess.size)
         self._local = threading.local()
         self._large = threading.Lock()
 
-    def _compile(self, batch: int) -> Any:
+    def _compile(self, graph_for: int) -> Any:
+        """The graph for so many pictures on one core, or for one on all of them (WHOLE)."""
+        settings: dict[Any, Any] = {
+            hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
+            properties.num_streams(): 1 if graph_for == WHOLE else self._threads,
+            properties.inference_num_threads(): self._threads,
+            # Said explicitly: OpenVINO by itself takes bf16 where the CPU has AMX.
+            hint.inference_precision(): self.precision.arithmetic,
+        }
         directory, (structure, weights), size = self.manifest.directory, self.precision.graph, self._preprocess.size
         try:
             graph = self.core.read_model(directory / structure, directory / weights)
             # A fixed shape is compiled to faster code than an open batch size.
-            graph.reshape([batch, size, size, 3])
-            return self.core.compile_model(graph, "CPU", self._settings)
+            graph.reshape([graph_for or 1, size, size, 3])
+            return self.core.compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModelRefused(f"{directory / structure}: OpenVINO cannot load it: {reason}") from error
@@ -98,14 +102,18 @@ class Model:
                 return self._preprocess(data)
         return self._preprocess(data)
 
-    def logits(self, pixels: npt.NDArray[np.uint8]) -> Logits:
-        """Logits [n, classes] of `pixels` [n, size, size, 3]: whole batches together, the rest one by one."""
+    def logits(self, pixels: npt.NDArray[np.uint8], *, lone: bool = False) -> Logits:
+        """Logits [n, classes] of `pixels` [n, size, size, 3]: whole batches together, the rest one by one.
+
+        lone: nobody else needs the cores, so that one picture may have all of them.
+        """
         found = np.empty((len(pixels), len(self.manifest.classes)), dtype=np.float32)
         start = 0
         while start < len(pixels):
             size = self.batch if len(pixels) - start >= self.batch else 1
             part = slice(start, start + size)
-            answer = self._request(size).infer(pixels[part], share_inputs=True, share_outputs=True)
+            graph = WHOLE if lone and size == 1 and WHOLE in self._compiled else size
+            answer = self._request(graph).infer(pixels[part], share_inputs=True, share_outputs=True)
             found[part] = answer[0]
             start += size
         return found
@@ -114,11 +122,11 @@ class Model:
         """A PNG of where in `pixels` [size, size, 3] the model sees class `index`."""
         return self._explainer.heat_map(pixels, index)
 
-    def _request(self, batch: int) -> Any:
+    def _request(self, graph: int) -> Any:
         requests: dict[int, Any] = self._local.__dict__.setdefault("requests", {})
-        if batch not in requests:
-            requests[batch] = self._compiled[batch].create_infer_request()
-        return requests[batch]
+        if graph not in requests:
+            requests[graph] = self._compiled[graph].create_infer_request()
+        return requests[graph]
 
     def run(self, data: bytes) -> Outcome:
         """What the model says of one picture. Raises `BadImage`."""
@@ -127,8 +135,8 @@ class Model:
     def warm(self, batch_ms: float = 0.0) -> None:
         """One run of every path, so that no first request pays for loading: JPEG, PNG and WebP.
 
-        Then it measures what a batch is worth here: the largest that keeps the model busy for no longer than `batch_ms`
-        is kept where it takes less time than its pictures alone.
+        Then it measures what is worth its memory here: a batch (the largest that keeps the model busy for no longer
+        than `batch_ms`) where it takes less time than its pictures alone, and all cores for a lone picture.
         """
         picture = Image.new("RGB", (320, 256), "gray")
         for kind in ("JPEG", "PNG", "WEBP"):
@@ -137,26 +145,31 @@ class Model:
             self.run(buffer.getvalue())
         alone = self._milliseconds(1)
         batch = next((size for size in BATCHES if size * alone <= batch_ms), 1)
-        if batch > 1:
-            self.keep(batch)
-            if self._milliseconds(batch) > WORTH * batch * alone:
-                self.keep(1)
+        if batch > 1 and self._is_worth(batch, BATCH_WORTH * batch * alone):
+            self.batch = batch
+        if self._threads > 1:
+            self._is_worth(WHOLE, WHOLE_WORTH * alone)
 
-    def keep(self, batch: int) -> None:
-        """From now on takes `batch` pictures at a time, and one by one what is left; not while others ask."""
-        self._compiled = {1: self._compiled[1]}
-        if batch > 1:
-            self._compiled[batch] = self._compile(batch)
-        self._local = threading.local()
-        self.batch = batch
+    @property
+    def shares_cores(self) -> bool:
+        """Whether a lone picture gets all of them."""
+        return WHOLE in self._compiled
 
-    def _milliseconds(self, batch: int) -> float:
+    def _is_worth(self, graph: int, milliseconds: float) -> bool:
+        """Compiles `graph`, and keeps it if it takes no longer than that."""
+        self._compiled[graph] = self._compile(graph)
+        if self._milliseconds(graph) <= milliseconds:
+            return True
+        del self._compiled[graph], self._local.__dict__["requests"][graph]
+        return False
+
+    def _milliseconds(self, graph: int) -> float:
         """The fastest of three runs, after one that nobody counts."""
-        pixels = np.zeros((batch, self._preprocess.size, self._preprocess.size, 3), dtype=np.uint8)
+        pixels = np.zeros((graph or 1, self._preprocess.size, self._preprocess.size, 3), dtype=np.uint8)
         taken = []
         for _ in range(4):
             started = time.perf_counter()
-            self._request(batch).infer(pixels, share_inputs=True, share_outputs=True)
+            self._request(graph).infer(pixels, share_inputs=True, share_outputs=True)
             taken.append((time.perf_counter() - started) * 1e3)
         return min(taken[1:])
 

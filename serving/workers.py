@@ -1,7 +1,8 @@
 """The threads that decode and predict, one for each core. They take together what waits together.
 
 Nothing ever waits for company: a thread that has nothing to do takes what is there, its share of a longer queue, at
-most a batch of the model. So a lone picture is not late for others' sake, and a full queue gets the speed of batches.
+most a batch of the model. So a lone picture is not late for others' sake (it may even have all cores), and a full queue
+gets the speed of batches.
 """
 
 import asyncio
@@ -67,6 +68,7 @@ class Workers:
         self._model = model
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inside = 0  # pictures that have no answer yet; counted on the event loop
         self._threads = [threading.Thread(target=self._work, name=f"predict-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -74,6 +76,7 @@ class Workers:
     def predict(self, data: bytes, *, explain: bool = False) -> "asyncio.Future[Outcome]":
         """What the model says of a picture. The future raises `BadImage`."""
         job = Job(data, explain, self._loop.create_future())
+        self._inside += 1
         self._waiting.put(job)
         return job.answer
 
@@ -87,8 +90,8 @@ class Workers:
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
             jobs = self._with_others(first)
-            _run(self._model, jobs)
-            self._loop.call_soon_threadsafe(_tell, jobs)
+            self._run(jobs)
+            self._loop.call_soon_threadsafe(self._tell, jobs)
 
     def _with_others(self, first: Job) -> list[Job]:
         jobs = [first]
@@ -104,26 +107,26 @@ class Workers:
             jobs.append(job)
         return jobs
 
+    def _run(self, jobs: list[Job]) -> None:
+        """Fills `came` of each; a picture that fails spoils no other."""
+        for job in jobs:
+            job.decode(self._model)
+        good = [job for job in jobs if job.came is None]
+        try:
+            started = time.perf_counter()
+            pixels = [job.pixels for job in good if job.pixels is not None]
+            logits = self._model.logits(np.stack(pixels), lone=self._inside == 1) if pixels else ()
+            spent = (time.perf_counter() - started) * 1e3
+            for job, row in zip(good, logits, strict=True):
+                job.finish(self._model, row, spent)
+        except NotExplained as error:
+            for job in good:
+                job.came = job.came or Problem("not-explained", str(error))
+        except Exception as error:  # whoever asked gets it
+            for job in good:
+                job.came = job.came or error
 
-def _run(model: Model, jobs: list[Job]) -> None:
-    """Fills `came` of each; a picture that fails spoils no other."""
-    for job in jobs:
-        job.decode(model)
-    good = [job for job in jobs if job.came is None]
-    try:
-        started = time.perf_counter()
-        logits = model.logits(np.stack([job.pixels for job in good if job.pixels is not None])) if good else ()
-        spent = (time.perf_counter() - started) * 1e3
-        for job, row in zip(good, logits, strict=True):
-            job.finish(model, row, spent)
-    except NotExplained as error:
-        for job in good:
-            job.came = job.came or Problem("not-explained", str(error))
-    except Exception as error:  # whoever asked gets it
-        for job in good:
-            job.came = job.came or error
-
-
-def _tell(jobs: list[Job]) -> None:
-    for job in jobs:
-        job.tell()
+    def _tell(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._inside -= 1
+            job.tell()

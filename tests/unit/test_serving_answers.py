@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -315,18 +316,40 @@ class TestBatches:
         assert (model.sizes.count(1) >= 2, max(model.sizes)) == (True, 4)
         assert {"queue", "decode", "model"} == set(outcomes[5].timing_ms)
 
-    def test_a_batch_that_is_no_faster_is_not_kept(self, tmp_path: Path) -> None:
+    def test_only_a_picture_that_is_alone_may_have_all_cores(self) -> None:
+        model = _Slow(batch=1)
+        model.go.set()
+
+        async def ask() -> None:
+            workers = Workers(cast(Model, model), threads=2)
+            await workers.predict(b"0")
+            await asyncio.gather(workers.predict(b"1"), workers.predict(b"2"))
+            await workers.predict(b"3")
+            workers.stop()
+
+        asyncio.run(ask())
+        assert (model.lone[0], model.lone[3]) == (True, True)
+        assert not all(model.lone[1:3])
+
+    def test_batches_are_no_longer_than_allowed_and_one_core_has_nothing_to_share(self, tmp_path: Path) -> None:
         model = Model(read_manifest(write_model_directory(tmp_path / "model")), threads=1)
         model.warm(batch_ms=0)
-        assert model.batch == 1
+        assert (model.batch, model.shares_cores) == (1, False)
 
-    def test_whole_batches_and_the_rest_give_what_each_picture_gives_alone(self, tmp_path: Path) -> None:
-        model = Model(read_manifest(write_model_directory(tmp_path / "model")), threads=1)
+    @pytest.mark.parametrize(("batch", "lone"), [(1, False), (1, True), (2, False), (4, False)])
+    def test_each_graph_gives_what_the_others_give(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, lone: bool
+    ) -> None:
+        # given that every graph is worth its memory
+        monkeypatch.setattr("serving.model.BATCH_WORTH", math.inf)
+        monkeypatch.setattr("serving.model.WHOLE_WORTH", math.inf)
+        monkeypatch.setattr("serving.model.BATCHES", (batch,))
+        manifest = read_manifest(write_model_directory(tmp_path / "model"))
         pixels = np.random.default_rng(1).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
-        alone = model.logits(pixels)
-        model.warm(batch_ms=1e9)
-        model.keep(2)
-        np.testing.assert_allclose(model.logits(pixels), alone, atol=1e-5)
+        plain, model = Model(manifest, threads=2), Model(manifest, threads=2)
+        model.warm(batch_ms=math.inf)
+        assert (model.batch, model.shares_cores) == (batch, True)
+        np.testing.assert_allclose(model.logits(pixels, lone=lone), plain.logits(pixels), atol=1e-5)
 
 
 class _Slow:
@@ -337,12 +360,14 @@ class _Slow:
         self.entered = 0
         self.go = threading.Event()
         self.sizes: list[int] = []
+        self.lone: list[bool] = []
 
     def decode(self, data: bytes) -> np.ndarray:
         return np.array([int(data)], dtype=np.uint8)
 
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
+    def logits(self, pixels: np.ndarray, *, lone: bool) -> np.ndarray:
         self.entered += 1
+        self.lone.append(lone)
         assert self.go.wait(10)
         self.sizes.append(len(pixels))
         return pixels.astype(np.float32)
