@@ -45,7 +45,7 @@ invoke: setup ## run a function on an event without Docker (EVENT=events/carolin
 	@$(PY) -m tools.invoke "$(or $(EVENT),events/carolina_dog.json)"
 
 .PHONY: deploy
-deploy: setup ## sam build and sam deploy to the AWS account you are signed in to (ENV=default|prod)
+deploy: setup ## sam build and sam deploy to the AWS account you are signed in to (ENV=default|prod|recommended|...)
 	.venv-sam/bin/sam build
 	.venv-sam/bin/sam deploy --config-env $(or $(ENV),default)
 

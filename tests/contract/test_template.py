@@ -23,7 +23,10 @@ FUNCTIONS = template.resources("AWS::Serverless::Function")
 FIELDS = {field.path: field for field in RUN_FIELDS}
 # A stack parameter and the field of a run whose default it is.
 RUN_DEFAULTS = {
+    "train.mode": "TrainingMode",
     "train.instance_type": "TrainingInstanceType",
+    "train.instances": "TrainingInstances",
+    "train.ec2_instance_type": "TrainingEc2InstanceType",
     "train.volume_gb": "TrainingVolumeGb",
     "train.max_runtime_seconds": "TrainingMaxRuntimeSeconds",
     "train.spot": "TrainingSpot",
@@ -32,7 +35,9 @@ RUN_DEFAULTS = {
     "endpoint.initial_instances": "ScalingMinimum",
     "endpoint.minimum": "ScalingMinimum",
     "endpoint.maximum": "ScalingMaximum",
+    "endpoint.target_metric": "ScalingMetric",
     "endpoint.target_invocations_per_minute": "ScalingTarget",
+    "endpoint.target_concurrent_requests": "ScalingConcurrentRequests",
     "endpoint.scale_in_cooldown_seconds": "ScaleInCooldownSeconds",
     "endpoint.scale_out_cooldown_seconds": "ScaleOutCooldownSeconds",
 }
@@ -56,10 +61,11 @@ def test_every_parameter_is_in_a_group_of_the_console_and_used() -> None:
 
 def test_a_runs_defaults_are_the_parameters_and_their_ranges_lie_within_what_a_run_takes() -> None:
     text = FUNCTIONS["ValidateRunFunction"]["Environment"]["Variables"]["DEFAULTS"]["Fn::Sub"]
-    used = dict(re.findall(r'"([a-z_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[0]))
+    used = dict(re.findall(r'"([a-z0-9_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[0]))
     used = {f"train.{name}": parameter for name, parameter in used.items()}
     used |= {
-        f"endpoint.{name}": p for name, p in re.findall(r'"([a-z_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[2])
+        f"endpoint.{name}": p
+        for name, p in re.findall(r'"([a-z0-9_]+)": "?\$\{(\w+)\}', text.partition('"endpoint"')[2])
     }
     assert used == RUN_DEFAULTS
 

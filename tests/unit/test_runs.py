@@ -71,3 +71,15 @@ def test_the_tables_document_every_field() -> None:
     assert len({field.path for field in every}) == len(every)
     assert all(field.doc for field in every)
     assert "| `train.epochs` | a whole number from 1 to 10000 | `30` |" in table
+
+
+def test_what_the_caller_did_not_choose_follows_what_it_chose() -> None:
+    stack = {"train": {"mode": "multi", "instances": 4}, "endpoint": {"target_metric": "concurrency"}}
+
+    assert parse_run({"train": {"mode": "single"}}, stack)["train"]["instances"] == 1
+    assert parse_run({"train": {"mode": "ec2"}}, stack)["train"]["instance_type"] == "c7i.xlarge"
+    assert parse_run({"train": {"mode": "ec2", "instance_type": "ml.g5.xlarge"}}, stack)["train"]["instance_type"] == (
+        "g5.xlarge"
+    )
+    assert parse_run({}, stack)["endpoint"]["target_metric"] == "concurrency"
+    assert parse_run({"endpoint": {"requests_per_second": 9}}, stack)["endpoint"]["target_metric"] == "invocations"

@@ -166,6 +166,13 @@ RUN_FIELDS = (
         pattern=rf"{_INSTANCE}|[a-z0-9-]+\.[a-z0-9-]+",
     ),
     Field("train.instances", int, "instances of the training job; `multi` takes 2 and more", 1, 1, 20),
+    Field(
+        "train.ec2_instance_type",
+        str,
+        "EC2 instance of the training with mode `ec2`; `train.instance_type` of the same input goes before the default",
+        "c7i.xlarge",
+        pattern=r"[a-z0-9-]+\.[a-z0-9-]+",
+    ),
     Field("train.volume_gb", int, "disk of each training instance", 30, 5, 1000),
     Field("train.max_runtime_seconds", int, "each job is stopped after this", 7200, 60, 432000),
     Field(
@@ -244,6 +251,10 @@ RUN_FIELDS = (
     Field("endpoint.max_concurrency", int, "`serverless` only: requests at once", 5, 1, 200),
 )
 _SECTIONS = ("features", "tune", "train", "gate", "endpoint")
+_TARGETS = {
+    "invocations": {"endpoint.target_invocations_per_minute", "endpoint.requests_per_second"},
+    "concurrency": {"endpoint.target_concurrent_requests"},
+}
 
 
 def parse_run(run_input: object, defaults: Mapping[str, object]) -> dict[str, dict[str, Any]]:
@@ -314,11 +325,13 @@ def _train_problems(train: dict[str, Any], own: Mapping[str, object]) -> list[st
     """Mode, instances and instance type must agree; what the caller did not choose follows what was chosen."""
     mode, instance = train["mode"], train["instance_type"]
     if mode == "ec2":
+        if "train.ec2_instance_type" in own or "train.instance_type" not in own:
+            instance = train["ec2_instance_type"]
         train["instance_type"] = instance.removeprefix("ml.")
     elif not instance.startswith("ml."):
         return [f"train.instance_type: {instance} is EC2's name; with mode {mode} it is ml.{instance}"]
-    if mode == "multi" and "train.instances" not in own:
-        train["instances"] = max(2, train["instances"])
+    if "train.instances" not in own:
+        train["instances"] = max(2, train["instances"]) if mode == "multi" else 1
     if (mode == "multi") != (train["instances"] > 1):
         wanted = "2 or more" if mode == "multi" else "1"
         return [f"train.instances: is {train['instances']}, but mode {mode} takes {wanted}"]
@@ -326,7 +339,10 @@ def _train_problems(train: dict[str, Any], own: Mapping[str, object]) -> list[st
 
 
 def _scaling_problems(endpoint: dict[str, Any], own: Mapping[str, object]) -> list[str]:
-    """The three counts must agree; a start that the caller did not choose is moved into the range that was chosen."""
+    """The three counts must agree; a start that the caller did not choose is moved into the range that was chosen.
+
+    So with the metric: a target that the caller gave decides what is held at it.
+    """
     low, start, high = (endpoint[name] for name in ("minimum", "initial_instances", "maximum"))
     if low > high:
         return [f"endpoint.minimum: {low} is above endpoint.maximum, {high}"]
@@ -336,6 +352,9 @@ def _scaling_problems(endpoint: dict[str, Any], own: Mapping[str, object]) -> li
         return [f"endpoint.initial_instances: {start} is outside endpoint.minimum to endpoint.maximum, {low} to {high}"]
     if endpoint["rollout"] != "all_at_once" and (low < 2 or endpoint["serving"] == "serverless"):
         return [f"endpoint.rollout: {endpoint['rollout']} moves some of 2 or more instances; endpoint.minimum is {low}"]
+    if "endpoint.target_metric" not in own:
+        given = [name for name, targets in _TARGETS.items() if targets & own.keys()]
+        endpoint["target_metric"] = given[0] if len(given) == 1 else endpoint["target_metric"]
     if endpoint["requests_per_second"] is not None:
         if "endpoint.target_invocations_per_minute" in own:
             return ["endpoint.requests_per_second: is given beside endpoint.target_invocations_per_minute"]
