@@ -1,22 +1,17 @@
 """What an instance costs. Only prices with a source stand here; of every other instance the price is not known.
 
-US dollars per hour, on demand, us-east-1, taken from AWS's public price pages (SageMaker: training; EC2: Linux) in
-November 2026. Storage, transfer, tax and savings plans are not in them.
+The table is prices.json, dated and with its sources; tools/scaling reads the same file.
 """
+
+import json
+from pathlib import Path
 
 from training.evaluation_shape import Step, StepFigures
 
-REGION = "us-east-1"
-AS_OF = "November 2026"
-PER_HOUR = {
-    "ml.g4dn.xlarge": 0.7364,
-    "ml.g5.xlarge": 1.408,
-    "ml.m5.large": 0.115,
-    "c7i.large": 0.08925,
-    "g4dn.xlarge": 0.526,
-    "g5.xlarge": 1.006,
-    "t2.xlarge": 0.1856,
-}
+_TABLE = json.loads(Path(__file__).with_name("prices.json").read_text())
+REGION: str = _TABLE["region"]
+AS_OF: str = _TABLE["as_of"]
+PER_HOUR: dict[str, float] = _TABLE["instance_hour"]
 
 
 def priced(step: Step) -> StepFigures:
