@@ -1,0 +1,1 @@
+"""What the serving path does under a load, and which settings it needs: `python -m tools.scaling`."""
