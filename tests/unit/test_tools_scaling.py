@@ -18,7 +18,7 @@ from local_aws.alarm_logic import ALARM, EXTRA_PERIODS, judge
 from local_aws.scaling_logic import Limits, Past, Reading, decide
 from tools.scaling import __main__ as command
 from tools.scaling import traffic
-from tools.scaling.profiles import Profile, profile, profiles
+from tools.scaling.profiles import ROOT, Profile, profile, profiles
 from tools.scaling.queueing import Latency, Queue, Server, Vector
 from tools.scaling.recommend import Goal, NothingFitsError, recommend
 from tools.scaling.simulation import Outcome, World, blocked, measured, simulate
@@ -304,23 +304,39 @@ def test_where_nothing_fits_the_nearest_is_told() -> None:
         recommend([trace("steady:20:0.2")], WORLD, Goal(p99=0.001), lambda said: None)
 
 
-def test_the_command_prints_tables_draws_pictures_and_fills_a_page(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- simulated -->\nold\n<!-- /simulated -->\nafter\n")
-    arguments = ["--traffic", "steady:5:0.2", "--pictures", str(tmp_path), "--page", str(page)]
+def test_the_command_prints_tables_and_draws_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--traffic", "steady:5:0.2", "--pictures", str(tmp_path)]
 
-    assert command.main(["compare", *arguments, "--profile", "prod", "--profile", "local:ScalingMaximum=1"]) == 0
+    assert command.main(["compare", *arguments, "--profile", "prod", "--profile", "one=local:ScalingMaximum=1"]) == 0
 
-    printed, drawn = capsys.readouterr().out, (tmp_path / "steady-5-0.2.svg").read_text()
-    for name in ("prod", "local:ScalingMaximum=1"):
-        assert name in printed and name in page.read_text() and name in drawn
+    printed, drawn = capsys.readouterr().out, (tmp_path / "steady-5-a-second.svg").read_text()
+    for name in ("prod", "one"):
+        assert name in printed and name in drawn
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
-    assert "old" not in page.read_text() and page.read_text().endswith("after\n")
+
+
+def test_what_is_recommended_is_written_as_parameter_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "overrides"
+    asked = ["--traffic", "steady:20:0.1", "--p99-ms", "80", "--write", str(file)]
+
+    assert command.main(["recommend", *asked]) == 0
+
+    assert profile("its", dict(pair.split("=", 1) for pair in shlex.split(file.read_text()))).policy.maximum >= 1
 
 
 @pytest.mark.parametrize("wrong", [["--traffic", "x"], ["--profile", "x"], ["--profile", "prod:Nothing=1"]])
 def test_what_the_command_does_not_know_it_says(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["compare", *wrong]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_page_on_scaling_shows_what_the_simulator_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    page = tmp_path / "scaling.md"
+    page.write_text(text.replace("--traffic daily:5:400 ", ""))  # which takes a while
+
+    assert command.main(["page", str(page)]) == 0
+
+    made = page.read_text().splitlines()
+    assert sum(line.startswith("| baseline-") for line in made) >= 10
+    assert [line for line in made if "|" in line and line not in text.splitlines()] == [], "run what the page says"

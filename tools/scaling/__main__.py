@@ -3,6 +3,7 @@
     python -m tools.scaling compare                               every baseline and `recommended`, on four traffics
     python -m tools.scaling compare --traffic burst:20:600 --profile recommended --profile prod --pictures FOLDER
     python -m tools.scaling recommend --traffic csv:FILE --p99-ms 200 --write FILE
+    python -m tools.scaling page docs/scaling.md                  its tables and pictures anew, by the arguments in it
 
 docs/scaling.md says what is simulated and how far it is to be believed.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,17 +24,17 @@ from tools.scaling.queueing import Queue
 from tools.scaling.recommend import Goal, NothingFitsError, recommend
 from tools.scaling.simulation import Outcome, World, measured, simulate
 from tools.scaling.tables import markdown, text
-from tools.scaling.traffic import FORMS, STEP_SECONDS, TrafficError, trace
+from tools.scaling.traffic import FORMS, STEP_SECONDS, Trace, TrafficError, trace
 
-TRAFFICS = ("steady:0.5", "steady:50", "daily:5:150", "burst:20:250")
-_BLOCK = re.compile(r"(<!-- simulated -->\n).*(<!-- /simulated -->)", re.S)
+TRAFFICS = ("steady:0.5", "steady:50", "daily:5:400", "burst:20:250")
+_BLOCK = re.compile(r"(<!-- simulated (.*?) -->\n).*?(<!-- /simulated -->)", re.S)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit status 0, or 1 with a sentence on what to do."""
     given = parser().parse_args(arguments)
     try:
-        return compare(given) if given.command == "compare" else choose(given)
+        return {"compare": compare, "recommend": choose, "page": fill}[given.command](given)
     except (TrafficError, ProfileError, NothingFitsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -58,34 +60,50 @@ def parser() -> argparse.ArgumentParser:
         "compare", parents=[world], help="profiles beside each other", formatter_class=shown
     )
     comparing.add_argument(
-        "--profile", action="append", help="an environment of samconfig.toml, or NAME:Parameter=value,Parameter=value"
+        "--profile", action="append", help="[LABEL=]NAME[:Parameter=value,...], NAME an environment of samconfig.toml"
     )
     comparing.add_argument("--pictures", type=Path, metavar="FOLDER", help="an SVG for each traffic goes there")
-    comparing.add_argument("--page", type=Path, help="a Markdown page that takes the tables between its two marks")
     choosing = commands.add_parser("recommend", parents=[world], help="settings for a load", formatter_class=shown)
     choosing.add_argument("--p99-ms", type=float, required=True, help="99 of 100 answers come within this")
     choosing.add_argument("--refused", type=float, default=0.001, help="largest share without an answer (0.001)")
     choosing.add_argument("--write", type=Path, metavar="FILE", help="the parameter overrides go there, too")
+    filling = commands.add_parser("page", help="a Markdown page's simulated blocks anew")
+    filling.add_argument("page", type=Path)
     return whole
 
 
 def compare(given: argparse.Namespace) -> int:
-    """A table for each traffic, and what else was asked for."""
+    """A table for each traffic, and a picture where they were asked for."""
+    for outcomes in compared(given, given.pictures):
+        print(text(outcomes), end="\n\n")
+    print(_assumed(_world(given)))
+    return 0
+
+
+def compared(given: argparse.Namespace, folder: Path | None) -> Iterator[list[Outcome]]:
+    """Every profile's outcome on each traffic; its picture goes to the folder."""
     found, world = profiles(given.profile), _world(given)
-    queue, tables = Queue(world.server, STEP_SECONDS), []
+    queue = Queue(world.server, STEP_SECONDS)
     for form in given.traffic or TRAFFICS:
         traffic = trace(form)
         outcomes = [simulate(one, traffic, world, queue) for one in found]
-        print(text(outcomes), end="\n\n")
-        name = f"{form.replace(':', '-').replace('/', '-')}.svg"
-        if given.pictures:
-            given.pictures.mkdir(parents=True, exist_ok=True)
-            (given.pictures / name).write_text(picture(outcomes), encoding="utf-8")
-        tables.append(_section(outcomes, name if given.pictures else ""))
-    if given.page:
-        page = given.page.read_text(encoding="utf-8")
-        given.page.write_text(_BLOCK.sub(lambda found: found[1] + "\n".join(tables) + found[2], page), encoding="utf-8")
-    print(_assumed(world))
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _file_name(traffic)).write_text(picture(outcomes), encoding="utf-8")
+        yield outcomes
+
+
+def fill(given: argparse.Namespace) -> int:
+    """Between `<!-- simulated ARGUMENTS -->` and `<!-- /simulated -->` come the tables of `compare ARGUMENTS`."""
+    page: Path = given.page
+
+    def filled(block: re.Match[str]) -> str:
+        asked = parser().parse_args(["compare", *shlex.split(block[2])])
+        folder = page.parent / asked.pictures if asked.pictures else None
+        sections = [section(outcomes, asked.pictures) for outcomes in compared(asked, folder)]
+        return "\n".join([block[1], *sections, _assumed(_world(asked)), "", block[3]])
+
+    page.write_text(_BLOCK.sub(filled, page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 
@@ -126,10 +144,15 @@ def _assumed(world: World) -> str:
     )
 
 
-def _section(outcomes: list[Outcome], picture_name: str) -> str:
-    name = outcomes[0].trace.name
-    image = [f"![instances over time, {name}](scaling/{picture_name})", ""] if picture_name else []
-    return "\n".join(["", f"**{name[0].upper()}{name[1:]}**", "", *image, markdown(outcomes), ""])
+def _file_name(traffic: Trace) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", traffic.name) + ".svg"
+
+
+def section(outcomes: Sequence[Outcome], pictures: Path | None) -> str:
+    """The part of a page on one traffic; `pictures`: the folder, as the page names it."""
+    traffic = outcomes[0].trace
+    image = [f"![{traffic.name}: instances over time]({pictures}/{_file_name(traffic)})", ""] if pictures else []
+    return "\n".join([f"**{traffic.name[0].upper()}{traffic.name[1:]}**", "", *image, markdown(outcomes), ""])
 
 
 if __name__ == "__main__":

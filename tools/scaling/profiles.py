@@ -79,7 +79,8 @@ def profile(name: str, overrides: Mapping[str, str]) -> Profile:
 def profiles(names: list[str] | None = None) -> list[Profile]:
     """The environments of samconfig.toml of these names; without any the baselines and `recommended`.
 
-    NAME:Parameter=value,Parameter=value is an environment with other values. Raises ProfileError.
+    NAME:Parameter=value,Parameter=value is an environment with other values, LABEL=NAME is one called otherwise, and
+    both go together. Raises ProfileError.
     """
     read = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     environments = {key: value for key, value in read.items() if isinstance(value, dict)}
@@ -88,12 +89,13 @@ def profiles(names: list[str] | None = None) -> list[Profile]:
 
 
 def _changed(name: str, environments: Mapping[str, Any]) -> Profile:
-    base, _, changes = name.partition(":")
+    called, _, changes = name.partition(":")
+    label, _, base = called.rpartition("=")
     if base not in environments:
         raise ProfileError(f"samconfig.toml has no {base}; it has {', '.join(environments)}")
     try:
         other = dict(pair.split("=", 1) for pair in changes.split(",") if pair)
-        return profile(name, _overrides(environments[base]) | other)
+        return profile(label or name, _overrides(environments[base]) | other)
     except ValueError:
         raise ProfileError(f"{changes!r}: it is Parameter=value,Parameter=value, with values that fit") from None
 
