@@ -34,13 +34,14 @@ def picture(outcomes: Sequence[Outcome]) -> str:
         f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title><style>{_STYLE}</style>',
         _text(LEFT, 18, f"{trace.name}: instances that serve (line), that are paid for (area)"),
     ]
-    parts += _strip(TOP, "requests a second", trace.rates.max(), trace.rates, [("load", _thinned(trace.rates))], "")
+    load = [("load", _thinned(trace.rates))]
+    parts += _strip(TOP, "requests a second", most=float(trace.rates.max()), shown=trace.rates, series=load)
     most = max(int(one.paid.max()) for one in outcomes)
     for number, one in enumerate(outcomes, start=1):
         series = [("paid", one.paid), ("serving", one.serving)]
         said = f"p99 {told(one.p99 * 1000)} ms, {'$' + told(one.per_million) + ' a million' if one.per_million else ''}"
         top = TOP + number * (STRIP + GAP)
-        parts += _strip(top, one.profile.name, most, one.paid, series, said)
+        parts += _strip(top, one.profile.name, most=most, shown=one.paid, series=series, said=said)
         refused = f"refused {one.refused:.1%}" if one.refused >= 0.0005 else "nothing refused"
         parts.append(_text(WIDTH - RIGHT + 10, top + 34, refused, "bad" if one.refused >= 0.0005 else "soft"))
     base = height - BOTTOM
@@ -54,10 +55,11 @@ def picture(outcomes: Sequence[Outcome]) -> str:
 def _strip(
     top: float,
     name: str,
+    *,
     most: float,
     shown: NDArray[np.float64] | NDArray[np.int64],
     series: Sequence[tuple[str, NDArray[np.float64] | NDArray[np.int64]]],
-    said: str,
+    said: str = "",
 ) -> list[str]:
     """One row: its name and highest value, the curves with `most` at the top, and what is said of it on the right."""
     most, base, right = most or 1.0, top + STRIP, WIDTH - RIGHT
