@@ -15,25 +15,26 @@ from tools.stack import Stack
 
 LATE_SECONDS = 2.5  # the canary is one of two instances, so half of the requests: above the alarm's second on average
 LATE = "late-on-purpose"
-WAIT = f"""
+WAIT = """
 
-_in_time = App._invoke
+import asyncio
+
+_in_time = Invocations.answer
 
 
 async def _late(self, *arguments):
-    await asyncio.sleep({LATE_SECONDS})
+    await asyncio.sleep(%r)
     return await _in_time(self, *arguments)
 
 
-App._invoke = _late
+Invocations.answer = _late
 """
 
 
-def late_image(stack: Stack, plan: Mapping[str, Any]) -> str:
+def late_image(stack: Stack, plan: Mapping[str, Any], seconds: float = LATE_SECONDS) -> str:
     """Build an image of the stack's code that waits before each answer; its URI."""
-    changed = rewritten(
-        read(plan["code"]["uri"]), lambda name, data: data + WAIT.encode() if name == "serving/app.py" else data
-    )
+    wait = (WAIT % seconds).encode()
+    changed = rewritten(read(plan["code"]["uri"]), lambda name, data: data + wait if name == "serving/app.py" else data)
     key = f"code/{LATE}/source.tar.gz"
     boto3.client("s3").put_object(Bucket=stack.artifact_bucket, Key=key, Body=changed)
     image = f"{plan['image_uri'].rpartition(':')[0]}:{LATE}"
