@@ -13,7 +13,8 @@ one, so a process that starts in 3 s is an instance that starts in 30. The embed
 share the machine; `service_ms` in the details, which the simulator then takes for the time of one picture unless it is
 told otherwise, is only worth something from a machine that does nothing else.
 
-No two pictures are the same (the container remembers its latest answers), and the load begins on a whole minute.
+The load is even, and so is what the simulator counts; it begins on a whole minute. No two pictures are the same, as
+the container remembers its latest answers.
 
 Also: how long a simulated day of a thousand requests a second takes, in seconds of one core.
 """
@@ -54,7 +55,7 @@ from tools.stack import Stack
 # Requests a second and for how many (AWS's) seconds.
 PARTS = ((3.0, 240), (20.0, 720), (12.0, 1320), (3.0, 1140))
 LIMITS = {"minimum": 1, "maximum": 4, "scale_in_cooldown_seconds": 60, "scale_out_cooldown_seconds": 60}
-TARGETS = {"invocations": 500.0, "concurrency": 4.0}
+TARGETS = {"invocations": 500.0, "concurrency": 4.3}
 WAITS = 0.5  # seconds before an answer, where concurrency is held
 AT_ONCE = 64  # requests that may wait together: as many as an instance takes
 POLICIES = {
@@ -95,7 +96,7 @@ def main() -> int:
                 hold(stack, POLICIES["concurrency"])
             with progress.step("load, concurrency held"):
                 counted["concurrency"] = under_load(stack, pictures, factor)
-    world = World(Server(instance, routing="turns"), function_seconds=max(0.0, api - instance))
+    world = World(Server(instance, routing="turns"), function_seconds=max(0.0, api - instance), even=True)
     waiting = replace(world.server, service_seconds=instance + WAITS, threads=AT_ONCE)
     compared = {
         metric: beside(POLICIES[metric], found, replace(world, server=server, start_seconds=found.start_seconds))

@@ -30,7 +30,8 @@ class World:
     account           copies of all functions that an account may run at once
     kept_seconds      how long an idle copy of the function lasts, about; AWS says no figure
     phase             the moment within a minute at which the trace begins, seconds: alarms look at whole minutes
-    seed              of the chance in what is counted: two minutes of one load are not the same
+    even              requests come evenly, as a load test's do: then nothing that is counted fluctuates
+    seed              of the chance in what is counted otherwise: two minutes of one load are not the same
     """
 
     server: Server
@@ -40,6 +41,7 @@ class World:
     account: int = 1000
     kept_seconds: float = 600.0
     phase: float = 0.0
+    even: bool = False
     seed: int = 1
 
 
@@ -102,9 +104,7 @@ class _Run:
 def simulate(profile: Profile, trace: Trace, world: World, queue: Queue | None = None) -> Outcome:
     """The profile's stack under the traffic, from its fewest instances on; a `queue` of that server may be shared."""
     queue = queue or Queue(world.server, STEP_SECONDS)
-    chance = np.random.default_rng(world.seed)
-    counts = chance.poisson(trace.rates * STEP_SECONDS).astype(float)
-    noise = chance.standard_normal(len(counts))
+    counts, noise = _counted(trace, world)
     scaler = Scaler(profile.policy, world.start_seconds, profile.policy.minimum)
     run = _Run(found=np.zeros(world.server.capacity + 1), sent=float(counts.sum()))
     gate = _Throttle(profile.throttle_rate, profile.throttle_burst)
@@ -148,6 +148,14 @@ def simulate(profile: Profile, trace: Trace, world: World, queue: Queue | None =
         if scaler.capacity > before:
             law = (before * law + (scaler.capacity - before) * queue.empty()) / scaler.capacity
     return _outcome(profile, trace, world, run, scaler.changes)
+
+
+def _counted(trace: Trace, world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The requests of each step, and how far off each measured concurrency is, in standard deviations."""
+    if world.even:
+        return trace.rates * STEP_SECONDS, np.zeros(len(trace.rates))
+    chance = np.random.default_rng(world.seed)
+    return chance.poisson(trace.rates * STEP_SECONDS).astype(float), chance.standard_normal(len(trace.rates))
 
 
 def _outcome(profile: Profile, trace: Trace, world: World, run: _Run, changes: int) -> Outcome:
