@@ -129,7 +129,7 @@ def _exponential(server: Server, rate: float, instances: int, room: int, seconds
     births[-1] = 0.0
     deaths = np.minimum(inside, server.threads) / server.service_seconds
     generator = np.diag(births[:-1], 1) + np.diag(deaths[1:], -1) - np.diag(births + deaths)
-    halvings = max(0, math.ceil(math.log2((rate + server.most) * seconds))) + 1
+    halvings = max(0, math.ceil(math.log2((rate + server.most) * seconds))) + 4
     moment = generator * seconds / 2**halvings
     matrix = np.eye(size) + moment @ (np.eye(size) + moment / 2 @ (np.eye(size) + moment / 3))
     return Step(*_repeated(matrix, 2**halvings), (births == 0).astype(float))

@@ -100,6 +100,21 @@ class _Run:
     serving: list[int] = field(default_factory=list)
     paid: list[int] = field(default_factory=list)
 
+    def counted(self, came: float, let_in: float, throttled: float, full: float) -> None:
+        """The requests of a step: how many came, passed the API; which shares function and instances then refused."""
+        self.api += came - let_in
+        self.function += let_in * throttled
+        self.instances += let_in * (1 - throttled) * full
+        self.called += let_in
+        self.invoked += let_in * (1 - throttled)
+
+    def held(self, busy: float, provisioned: int, scaler: Scaler) -> None:
+        """What was in use for a step."""
+        self.function_seconds += busy * STEP_SECONDS
+        self.provisioned_seconds += min(busy, provisioned) * STEP_SECONDS
+        self.serving.append(scaler.capacity)
+        self.paid.append(scaler.wanted)
+
 
 def simulate(profile: Profile, trace: Trace, world: World, queue: Queue | None = None) -> Outcome:
     """The profile's stack under the traffic, from its fewest instances on; a `queue` of that server may be shared."""
@@ -121,21 +136,13 @@ def simulate(profile: Profile, trace: Trace, world: World, queue: Queue | None =
         mean, law = law @ step.mean, law @ step.matrix
         # Where the function's limit is what bounds the queue, `throttled` has counted what does not fit already.
         full = max(0.0, float(mean @ step.refused)) if room == world.server.capacity and taken else 0.0
+        run.counted(counts[number], let_in, throttled, full)
         answered = let_in * (1 - throttled) * (1 - full)
-        weights = mean[:room] / max(mean[:room].sum(), 1e-12)
-        run.found[:room] += weights * answered
+        run.found[:room] += mean[:room] * (answered / max(mean[:room].sum(), 1e-12))
         held = float(mean @ inside)
-        run.api += counts[number] - let_in
-        run.function += let_in * throttled
-        run.instances += let_in * (1 - throttled) * full
-        run.called += let_in
-        run.invoked += let_in * (1 - throttled)
         busy = taken * world.function_seconds + held * scaler.capacity  # copies of the function, on average
-        run.function_seconds += busy * STEP_SECONDS
-        run.provisioned_seconds += min(busy, profile.provisioned) * STEP_SECONDS
         run.cold += min(function.started(busy), answered)
-        run.serving.append(scaler.capacity)
-        run.paid.append(scaler.wanted)
+        run.held(busy, profile.provisioned, scaler)
         if profile.policy.metric == "invocations":
             value = let_in * (1 - throttled) / scaler.capacity
         else:
