@@ -16,7 +16,7 @@ from tools.scaling.queueing import Latency, Queue, Server
 from tools.scaling.target_tracking import Scaler
 from tools.scaling.traffic import STEP_SECONDS, Trace
 
-MEASURED = ROOT / "benchmarks" / "results" / "embedded_aws.json"
+MEASURED = ROOT / "benchmarks" / "results" / "scaling_simulator.json"
 _SAMPLES = 5  # of concurrency, in ten seconds
 
 
@@ -46,10 +46,9 @@ class World:
 
 
 def measured() -> World:
-    """A world with the times of benchmarks/embedded_aws: asked one after the other, on a machine with two cores."""
+    """A world with the times of benchmarks/scaling_simulator: one picture after the other, on two cores."""
     found = json.loads(MEASURED.read_text(encoding="utf-8"))["details"]
-    instance, function = (found[f"{name}_p50_ms"] / 1000 for name in ("endpoint", "function"))
-    return World(Server(service_seconds=instance), function_seconds=function - instance)
+    return World(Server(found["service_ms"] / 1000), function_seconds=found["function_ms"] / 1000)
 
 
 @dataclass
