@@ -106,16 +106,17 @@ def _inside(queue: Queue, share: float) -> float:
 
 
 def _fixed(traces: Sequence[Trace], world: World, goal: Goal) -> dict[str, str]:
-    """What the load alone decides: concurrency of the function by Little's law, a throttle with room to spare."""
+    """What the load alone decides: copies of the function by Little's law and their spread, a throttle with room."""
     peak = max(float(one.rates.max()) for one in traces)
     usual = min(float(one.rates.mean()) for one in traces)
     busy = usual * (world.function_seconds + world.server.service_seconds)
     rate = math.ceil(peak * _SPARE)
+    most_busy = peak * goal.p99 + 6 * math.sqrt(peak * goal.p99)
     return {
         "ApiThrottleRate": str(_within("ApiThrottleRate", rate)),
         "ApiThrottleBurst": str(_within("ApiThrottleBurst", rate)),
         "ProvisionedConcurrency": str(_allowed("ProvisionedConcurrency", math.ceil(busy))),
-        "ReservedConcurrency": str(_allowed("ReservedConcurrency", math.ceil(2 * peak * goal.p99))),
+        "ReservedConcurrency": str(_allowed("ReservedConcurrency", math.ceil(most_busy))),
     }
 
 
@@ -144,6 +145,6 @@ def _nearest(choice: Choice | None, goal: Goal) -> str:
     refused, p99 = _worst(choice)
     return (
         f"no settings that were tried keep p99 within {goal.p99 * 1000:.0f} ms and refuse at most {goal.refused:.2%}. "
-        f"The nearest refuses {refused:.2%} with a p99 of {p99 * 1000:.0f} ms: {choice.overrides()}. A sudden rise is "
-        "borne only by instances that are there already (a larger --p99-ms does not help), or by a larger instance."
+        f"The nearest refuses {refused:.2%} with a p99 of {p99 * 1000:.0f} ms: {choice.overrides()}. What a sudden "
+        "rise loses, only instances that are there before it can save."
     )
