@@ -92,7 +92,8 @@ class Connection(asyncio.Protocol):
         """It is over, or the server closed it."""
         if self.load.asked.pop(self.number, None) is not None and not self.load.over:
             self.load.failed["no answer"] += 1
-        self.closed.set_result(None)
+        if not self.closed.done():  # the load was ended meanwhile
+            self.closed.set_result(None)
 
 
 async def keep_up(load: Load, port: int, number: int) -> None:
