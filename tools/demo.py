@@ -143,7 +143,7 @@ def deployed(progress: Progress, data: Path | None, scratch: Path, state: Path) 
     with progress.step("start embedded AWS"):
         local_stack.start(state)
     with progress.step("sam build"):
-        local_stack.sam("build", "--build-dir", str(scratch / "build"))
+        local_stack.sam("build", "--build-dir", str(scratch / "build"), scratch=scratch)
     with progress.step("sam deploy"):
         local_stack.deploy(scratch)
     stack = describe_stack(local_stack.NAME)

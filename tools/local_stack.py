@@ -42,25 +42,29 @@ def stop(state: Path) -> None:
     run([sys.executable, "-m", "local_aws", "down", "--state", str(state)], "stopping the embedded AWS")
 
 
-def sam(*arguments: str) -> None:
-    """Run the SAM CLI in the repository root, unmodified: AWS_ENDPOINT_URL alone points it at the embedded AWS."""
+def sam(*arguments: str, scratch: Path | None = None) -> None:
+    """Run the SAM CLI in the repository root, unmodified: AWS_ENDPOINT_URL alone points it at the embedded AWS.
+
+    Its temporary files lie in ``scratch``, so that they go with it even where Ctrl-C comes while their folder is made.
+    """
     if not SAM.exists():
         raise LocalStackError(f"the SAM CLI is missing ({SAM.relative_to(ROOT)}): 'make setup' installs it")
     # The SAM CLI leaves an empty temporary folder for each thing it packages: they go with this one.
-    with tempfile.TemporaryDirectory(prefix="kennel-sam-") as scratch:
-        run([str(SAM), *arguments], f"sam {arguments[0]}", TMPDIR=scratch)
+    with tempfile.TemporaryDirectory(prefix="kennel-sam-", dir=scratch) as folder:
+        run([str(SAM), *arguments], f"sam {arguments[0]}", TMPDIR=folder)
 
 
 def build_and_deploy(scratch: Path, *options: str) -> None:
     """`sam build` into ``scratch`` and `sam deploy` from there, so that two at once in this checkout do not meet."""
-    sam("build", "--build-dir", str(scratch / "build"))
+    sam("build", "--build-dir", str(scratch / "build"), scratch=scratch)
     deploy(scratch, *options)
 
 
 def deploy(scratch: Path, *options: str) -> None:
     """`sam deploy` of what was built into ``scratch``; ``options`` go on to the SAM CLI."""
     template, settings = str(scratch / "build" / "template.yaml"), str(ROOT / "samconfig.toml")
-    sam("deploy", "--config-env", "local", "--config-file", settings, "--template-file", template, *options)
+    arguments = ("--config-env", "local", "--config-file", settings, "--template-file", template, *options)
+    sam("deploy", *arguments, scratch=scratch)
 
 
 def run(command: list[str], what: str, **variables: str) -> None:

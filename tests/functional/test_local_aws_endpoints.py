@@ -44,7 +44,7 @@ def test_a_request_reaches_the_container_and_comes_back(stage: Stage) -> None:
     )
 
     pid = said.pop("pid")
-    assert said == {
+    assert {name: value for name, value in said.items() if name not in ("connections", "batch")} == {
         "size": 5,
         "version": "1",
         "type": "image/jpeg",
