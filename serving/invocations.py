@@ -59,11 +59,12 @@ class Invocations:
             facts["bytes"] = len(body)
             pictures = several(headers, body)
             with self._room(len(pictures or [body]) - 1):
+                kind = headers.get("content-type", "")  # a form that is called a picture is none
                 if pictures is None:
-                    return await self._once(body, wanted, lambda: self._of_one(body, wanted, facts), facts)
+                    return await self._once(body, kind, wanted, lambda: self._of_one(body, wanted, facts), facts)
                 if wanted.explain:
                     raise Problem("bad-attributes", "explain=1 is for one picture at a time")
-                return await self._once(body, wanted, lambda: self._of_several(pictures, wanted, facts), facts)
+                return await self._once(body, kind, wanted, lambda: self._of_several(pictures, wanted, facts), facts)
 
     @contextmanager
     def _room(self, pictures: int) -> Iterator[None]:
@@ -76,13 +77,13 @@ class Invocations:
             self.inside -= pictures
 
     async def _once(
-        self, body: bytes, wanted: Attributes, compute: Callable[[], Awaitable[bytes]], facts: Facts
+        self, body: bytes, kind: str, wanted: Attributes, compute: Callable[[], Awaitable[bytes]], facts: Facts
     ) -> bytes:
         """The answer, computed unless this request has come before. Whoever asks for times wants new ones."""
         if not self._settings.remembered or wanted.timing:
             return await compute()
         facts["sha256"] = hashlib.sha256(body).hexdigest()
-        key = (facts["sha256"], wanted)
+        key = (facts["sha256"], kind, wanted)
         facts["remembered"] = key in self._remembered
         return await self._remembered.answer(key, compute)
 

@@ -47,7 +47,11 @@ class Job:
         heat_map = b""
         if self.explain and self.pixels is not None:
             started = time.perf_counter()
-            heat_map = model.heat_map(self.pixels, int(logits.argmax()))
+            try:
+                heat_map = model.heat_map(self.pixels, int(logits.argmax()))
+            except Exception as error:  # of this picture alone: those that were taken with it want no map
+                self.came = Problem("not-explained", str(error)) if isinstance(error, NotExplained) else error
+                return
             self.timing_ms["explain"] = (time.perf_counter() - started) * 1e3
         self.came = Outcome(logits, heat_map, self.timing_ms)
 
@@ -119,9 +123,6 @@ class Workers:
             spent = (time.perf_counter() - started) * 1e3
             for job, row in zip(good, logits, strict=True):
                 job.finish(self._model, row, spent)
-        except NotExplained as error:
-            for job in good:
-                job.came = job.came or Problem("not-explained", str(error))
         except Exception as error:  # whoever asked gets it
             for job in good:
                 job.came = job.came or error

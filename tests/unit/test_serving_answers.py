@@ -255,6 +255,12 @@ class TestRetries:
         lines = _lines(server, hashlib.sha256(picture).hexdigest(), 3)
         assert [line["remembered"] for line in lines] == [False, True, False]
 
+    def test_the_same_bytes_called_something_else_are_another_request(self, server: ServerProcess) -> None:
+        form = multipart(BLUE, RED)
+        as_form, as_picture = server.classify(form, "", MULTIPART_TYPE), server.classify(form, "", "image/jpeg")
+        assert (as_form.status, len(as_form.json["results"])) == (200, 2)
+        assert (as_picture.status, as_picture.json["type"]) == (415, "about:blank#unsupported-media-type")
+
     def test_what_failed_is_tried_again(self) -> None:
         async def twice() -> tuple[list[str], bytes]:
             remembered, tried = Remembered(2), []
@@ -316,6 +322,28 @@ class TestBatches:
         assert (model.sizes.count(1) >= 2, max(model.sizes)) == (True, 4)
         assert {"queue", "decode", "model"} == set(outcomes[5].timing_ms)
 
+    def test_a_heat_map_that_fails_spoils_no_other_picture_of_its_batch(self) -> None:
+        # given a network that cannot be explained, and three pictures that wait together
+        model = _Slow(batch=4)
+
+        async def ask() -> list[Outcome | BaseException]:
+            workers = Workers(cast(Model, model), threads=1)
+            first = workers.predict(b"0")
+            while model.entered < 1:
+                await asyncio.sleep(0.001)
+            rest = [workers.predict(b"%d" % n, explain=n == 1) for n in (1, 2, 3)]
+            model.go.set()
+            found = await asyncio.gather(first, *rest, return_exceptions=True)
+            workers.stop()
+            return found
+
+        _, explained, *others = asyncio.run(ask())
+
+        assert model.sizes == [1, 3]
+        assert isinstance(explained, Problem)
+        assert explained.slug == "not-explained"
+        assert [float(one.logits[0]) for one in others if isinstance(one, Outcome)] == [2, 3]
+
     def test_only_a_picture_that_is_alone_may_have_all_cores(self) -> None:
         model = _Slow(batch=1)
         model.go.set()
@@ -364,6 +392,9 @@ class _Slow:
 
     def decode(self, data: bytes) -> np.ndarray:
         return np.array([int(data)], dtype=np.uint8)
+
+    def heat_map(self, pixels: np.ndarray, index: int) -> bytes:
+        raise NotExplained("no map")
 
     def logits(self, pixels: np.ndarray, *, lone: bool) -> np.ndarray:
         self.entered += 1
