@@ -110,6 +110,8 @@ REFUSED = {
     "bad_pipeline_ranges_upside_down": (0, "", "tune.ranges.epochs: minimum 50 is not below maximum 5"),
     "bad_pipeline_several_instances_without_multi": (0, "", "train.instances: is 3, but mode single takes 1"),
     "bad_pipeline_canary_with_one_instance": (0, "", "endpoint.rollout: canary moves some of 2 or more instances"),
+    "bad_pipeline_budget_too_small": (0, "", "budget_usd: the run may cost $0.1"),
+    "bad_pipeline_budget_without_a_price": (0, "", "budget_usd: cannot be held: there is no price for ml.p3.2xlarge"),
     "bad_pipeline_execution_name_not_a_tag": (0, "", "the execution's name"),
     "bad_pipeline_two_problems": (0, "", "train.seed: -1 is below 0"),
     "bad_batch_pictures_not_given": (0, "", "pictures: is not given, and no batch never-begun was begun"),

@@ -56,7 +56,9 @@ SETTINGS = ValidateRunSettings(
     defaults={"train": {"instance_type": "ml.c7i.xlarge"}},
 )
 PICTURES = S3Uri("data", "dogImages/")
-FOUND = Dataset(PICTURES, 8, 2, S3Uri("data", "dogImages/test/1/a.jpg"), "c" * 64, "test")
+FOUND = Dataset(
+    PICTURES, 8, 2, S3Uri("data", "dogImages/test/1/a.jpg"), "c" * 64, "test", {"train": 4, "valid": 2, "test": 2}
+)
 
 
 def make_plan(run_input: dict[str, Any] | None = None, pretrained: str | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What was found: `pictures` counts all splits, `classes` those of train/.
+    """What was found: `pictures` counts all splits, `of_split` each one's, `classes` those of train/.
 
     `version` is one hash of every picture's name, size and ETag; `judged` is the split that a model is judged on:
     test, or valid when there is no test picture.
@@ -32,6 +33,7 @@ class Dataset:
     smoke_picture: S3Uri
     version: str
     judged: str
+    of_split: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -50,11 +52,12 @@ def inspect(client: Any, folder: S3Uri) -> Dataset:
         raise InvalidRun(
             problems or [f"data: {folder} has no readable test or valid picture of at most {_MAX_SMOKE_BYTES} bytes"]
         )
-    pictures = sum(split.pictures_of.total() for split in splits.values())
+    of_split = {name: split.pictures_of.total() for name, split in splits.items()}
     lines = sorted(line for split in splits.values() for line in split.lines)
     version = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     judged = "test" if splits["test"].sizes else "valid"
-    return Dataset(folder, pictures, len(splits["train"].pictures_of), smoke, version, judged)
+    classes = len(splits["train"].pictures_of)
+    return Dataset(folder, sum(of_split.values()), classes, smoke, version, judged, of_split)
 
 
 def _read_split(client: Any, folder: S3Uri, name: str) -> _Split:

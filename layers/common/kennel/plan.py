@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from kennel import naming, ranges
+from kennel import costs, naming, ranges
 from kennel.dataset import Dataset
-from kennel.runs import RUN_FIELDS
+from kennel.runs import RUN_FIELDS, job_instance
 from kennel.s3uri import S3Uri
 from kennel.settings import ValidateRunSettings
 
@@ -49,11 +49,14 @@ def plan(
     weights: Weights | None,
     settings: ValidateRunSettings,
 ) -> dict[str, Any]:
-    """The plan of `run`; `asked` is `runs.parse_run`'s answer.
+    """The plan of `run`; `asked` is `runs.parse_run`'s answer. Raises InvalidRun where the run may cost too much.
 
     `parameters` are training's own as text; `hyperparameters` are those of each job, as SageMaker's script mode wants
     them: JSON-encoded, with the program, the code and the job's name.
     """
+    instance = job_instance(asked["train"], settings.defaults)
+    cost = costs.estimate(asked, found.of_split, instance)
+    costs.check(asked[""]["budget_usd"], cost)
     names = _names(run, settings)
     parameters = {name: str(value) for name, value in _parameters(run, asked).items()}
     tune = asked["tune"]
@@ -92,13 +95,14 @@ def plan(
             "pretrained": str(weights.folder) if weights else None,
         },
         "tune": _tuning(tune, asked["train"]),
-        "train": asked["train"] | {"job_instance_type": _job_instance(asked["train"], settings)},
+        "train": asked["train"] | {"job_instance_type": instance},
         "parameters": parameters,
         "hyperparameters": {name: _script_mode(*job, settings) for name, job in encoded.items()},
         "gate": asked["gate"],
         "approve": {"mode": asked[""]["approve"], "within_hours": asked[""]["approve_within_hours"]},
         "endpoint": asked["endpoint"],
         "expires": _expires(run, asked[""]["expires_after_hours"]),
+        "cost": cost.document(),
         "output_uri": f"s3://{settings.artifact_bucket}/runs/{run.name}/",
     }
 
@@ -167,14 +171,6 @@ def _features_key(
     parts = [found.version, str(found.folder), weights.etags if weights else "", settings.code_sha256]
     parts += [f"{name}={both[name]}" for name in _FEATURES]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_KEY]
-
-
-def _job_instance(train: Mapping[str, Any], settings: ValidateRunSettings) -> str:
-    """What the SageMaker jobs run on: with mode `ec2` the chosen type is EC2's, so they take the stack's default."""
-    if train["mode"] != "ec2":
-        return str(train["instance_type"])
-    defaults = settings.defaults.get("train")
-    return str(defaults["instance_type"] if isinstance(defaults, Mapping) else "ml.c7i.xlarge")
 
 
 def _script_mode(

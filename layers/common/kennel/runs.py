@@ -45,6 +45,14 @@ RUN_FIELDS = (
         8760,
     ),
     Field(
+        "budget_usd",
+        float,
+        "US dollars that the run may cost; one that may cost more by its estimate (docs/cost.md) is refused before "
+        "anything starts. Serving is not in it; without it nothing is refused",
+        minimum=0.01,
+        maximum=1_000_000,
+    ),
+    Field(
         "features.backbone",
         str,
         "the frozen network that turns a picture into numbers",
@@ -285,6 +293,14 @@ def parse_run(run_input: object, defaults: Mapping[str, object]) -> dict[str, di
     if problems:
         raise InvalidRun(problems)
     return resolved
+
+
+def job_instance(train: Mapping[str, Any], defaults: Mapping[str, object]) -> str:
+    """What the SageMaker jobs run on: with mode `ec2` the chosen type is EC2's, so they take the stack's default."""
+    if train["mode"] != "ec2":
+        return str(train["instance_type"])
+    stack = defaults.get("train")
+    return str(stack["instance_type"] if isinstance(stack, Mapping) else "ml.c7i.xlarge")
 
 
 def _flat(value: object, problems: list[str], prefix: str = "") -> dict[str, object]:
