@@ -28,9 +28,9 @@ from training.data import Picture, quoted, scan_split, version
 from training.errors import TrainingError
 from training.evaluation import Evaluation, evaluate
 from training.evaluation_job import Channels, Parameters, parse
-from training.evaluation_shape import EvaluatedFiles, IncumbentFigures, Report, TuningFigures
+from training.evaluation_shape import EvaluatedFiles, IncumbentFigures, Report, Step, StepFigures, TuningFigures
 from training.metrics import format_metric
-from training.prices import priced
+from training.prices import priced, summed
 from training.program import run_program, say
 from training.report import write_figures, write_report
 from training.shapes import read_document
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
             incumbent = against_incumbent(channels, parameters, candidate, answers, problems)
     if candidate.training is None:
         problems.append(f"How the model was trained is not shown: {candidate.training_problem}.")
+    steps = priced_steps(parameters, channels, timings)
     report: Report = {
         "run": parameters.run,
         "split": parameters.split,
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
         "figures": evaluation.document(candidate.classes, answers.names),
         "incumbent": incumbent,
         "tuning": trials(channels, problems),
-        "steps": [priced(step) for step in parameters.steps],
+        "steps": steps,
+        "cost": summed(steps),
         "training": candidate.training,
         "problems": problems,
         "timings_seconds": dict(timings.seconds),
@@ -76,6 +78,22 @@ def main(arguments: Sequence[str]) -> None:
     write_report(channels.model_dir, report, answers.pictures, candidate.preprocess)
     write_figures(channels.model_dir, report)  # last: who finds it finds all
     say_metrics(evaluation)
+
+
+def priced_steps(parameters: Parameters, channels: Channels, timings: Timings) -> list[StepFigures]:
+    """The steps before this one, and in a pipeline this one too, so far: it is billed when it has ended only."""
+    steps = [priced(step) for step in parameters.steps]
+    if steps and channels.instance_type:
+        own: Step = {
+            "step": "Evaluate",
+            "instance_type": channels.instance_type,
+            "instances": 1,
+            "seconds": sum(timings.seconds.values()),
+            "billable_seconds": None,
+            "spot": False,
+        }
+        steps.append(priced(own))
+    return steps
 
 
 def account(

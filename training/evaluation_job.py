@@ -24,7 +24,8 @@ class Parameters:
     run             name of the run that made the candidate
     split           the split that channel test holds: test, or valid where the data has no test split
     incumbent_run   name of the run that made the incumbent; empty: the version that the incumbent itself tells
-    steps           JSON list of what ran before, {"step", "instance_type", "instances", "seconds", "spot"} each
+    steps           JSON list of what ran before, {"step", "instance_type", "instances", "seconds",
+                    "billable_seconds", "spot"} each
     max_bad_share   the job fails when a larger share of the files cannot be used
     """
 
@@ -37,7 +38,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Channels:
-    """Where the job's data lies and its results go; the last two are None where the job has no such channel."""
+    """Where the job's data lies and its results go; `incumbent` and `tuning` are None where there is none."""
 
     test: Path
     candidate: Path
@@ -45,6 +46,7 @@ class Channels:
     cpus: int
     incumbent: Path | None
     tuning: Path | None
+    instance_type: str  # that the job runs on; empty where nobody says
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Channels":
@@ -56,6 +58,7 @@ class Channels:
             candidate=_folder(environ, "SM_CHANNEL_CANDIDATE"),
             model_dir=Path(_needed(environ, "SM_MODEL_DIR")),
             cpus=int(cpus) if cpus.isdecimal() and int(cpus) else len(os.sched_getaffinity(0)),
+            instance_type=environ.get("SM_CURRENT_INSTANCE_TYPE", ""),
             **{name: Path(place) if place else None for name, place in optional.items()},
         )
 
@@ -104,7 +107,7 @@ def _steps(text: str) -> tuple[Step, ...]:
     except ValueError as error:  # JSON's own error is one too
         raise TrainingError(f"hyperparameters: steps is no JSON list of the pipeline's steps: {error}") from error
     for step in steps:
-        if step["instances"] < 1 or step["seconds"] < 0:
+        if step["instances"] < 1 or step["seconds"] < 0 or (step["billable_seconds"] or 0) < 0:
             raise TrainingError(
                 f"hyperparameters: steps: {step['step']!r} needs an instance and seconds from 0 upwards"
             )

@@ -120,20 +120,42 @@ class TuningFigures(TypedDict):
 
 
 class Step(TypedDict):
-    """A step of the pipeline, as the hyperparameter `steps` tells it; `seconds` that each instance ran."""
+    """A step of the pipeline, as the hyperparameter `steps` tells it; `seconds` that each instance ran.
+
+    billable_seconds   of each instance, as the service bills them; null where nobody tells (EC2, this evaluation)
+    """
 
     step: str
     instance_type: str
     instances: int
     seconds: float
+    billable_seconds: float | None
     spot: bool
 
 
 class StepFigures(Step):
-    """The same, priced: US dollars on demand; null where the instance's price is not known."""
+    """The same, priced: US dollars on demand; null where the instance's price is not known.
+
+    Spot is billed by fewer seconds at that price; where nobody tells them, the cost is the most that it can be.
+    """
 
     price_per_hour: float | None
     cost: float | None
+
+
+class CostFigures(TypedDict):
+    """What the run did cost up to this report: instances only.
+
+    usd         of the steps whose price is known; null where none is
+    by_time     steps of which nobody told the billable seconds: theirs is an estimate by the time that they ran
+    derived     instance types whose price was not read but derived from another
+    unpriced    steps without a price
+    """
+
+    usd: float | None
+    by_time: Sequence[str]
+    derived: Sequence[str]
+    unpriced: Sequence[str]
 
 
 class Report(TypedDict):
@@ -156,6 +178,7 @@ class Report(TypedDict):
     incumbent: IncumbentFigures | None
     tuning: TuningFigures | None
     steps: Sequence[StepFigures]
+    cost: CostFigures
     training: TrainingRecord | None
     problems: Sequence[str]
     timings_seconds: Mapping[str, float]

@@ -1,6 +1,6 @@
 """The section of report.html on time and cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from training import prices
 from training.evaluation_shape import Report, StepFigures
@@ -11,7 +11,7 @@ from training.report_plots import share_bar
 
 def timing(report: Report) -> Html:
     """The pipeline's steps with their cost, and where the time of training and evaluation went."""
-    parts = [_steps(report["steps"])] if report["steps"] else []
+    parts = [_steps(report)] if report["steps"] else []
     if training := report["training"]:
         caption = f"Training on {counted(training['hosts'], 'host')}; rank 0 held at most "
         caption += f"{training['peak_memory_mb']:.0f} MB"
@@ -21,50 +21,57 @@ def timing(report: Report) -> Html:
     return join(parts)
 
 
-def _steps(steps: Sequence[StepFigures]) -> Html:
+def _steps(report: Report) -> Html:
+    steps, cost = report["steps"], report["cost"]
     whole = sum(step["seconds"] for step in steps)
-    known = [step["cost"] for step in steps if step["cost"] is not None]
     rows, before = [], 0.0
     for step in steps:
         bar = share_bar(step["seconds"] / (whole or 1), before / (whole or 1))
         before += step["seconds"]
         rows.append([shortened(step["step"], NAME_LENGTH), duration(step["seconds"]), bar, *_instances(step)])
-    total = _dollars(sum(known)) if known else NONE
-    if known and len(known) < len(steps):
+    total = NONE if cost["usd"] is None else _dollars(cost["usd"])
+    if cost["usd"] is not None and cost["unpriced"]:
         total = f"known: {total}"
-    rows.append(["All", duration(whole), "", "", "", "", total])
-    heads = ["Step", "#Time", "One after the other", "Instances", "Spot", "#Price per hour", "#Cost"]
-    parts = [tag("p", _told(steps, len(known))), table("Steps of the pipeline before this one", heads, rows)]
-    parts.append(
-        tag(
-            "p",
-            f"Prices: on demand, {prices.REGION}, US dollars, {prices.AS_OF}; instances only, without "
-            "storage, requests and transfer. Time is what each instance ran; waiting between the steps is not in it.",
-            class_="soft",
-        )
-    )
+    rows.append(["All", duration(whole), "", "", "", "", "", total])
+    heads = ["Step", "#Time", "One after the other", "Instances", "Spot", "#Billed", "#Price per hour", "#Cost"]
+    parts = [tag("p", _told(report)), table("Steps of the pipeline", heads, rows)]
+    prices_of = f"Prices: on demand, {prices.REGION}, US dollars, {prices.AS_OF}; instances only, without storage, "
+    told = f"{prices_of}requests and transfer. Time is what each instance ran; waiting between the steps is not in it."
+    if cost["derived"]:
+        derived = ", ".join(shortened(name, 40) for name in cost["derived"])
+        told += f" Derived, not read: the price of {derived} ({prices.DERIVED_HOW})."
+    parts.append(tag("p", told, class_="soft"))
     return join(parts)
 
 
-def _told(steps: Sequence[StepFigures], known: int) -> str:
-    cost = sum(step["cost"] or 0 for step in steps)
-    if not known:
-        return "What the steps cost is not known: there is no sourced price for any of their instances."
-    told = f"{'The steps' if known == len(steps) else f'{known} of the {len(steps)} steps'} cost {_dollars(cost)}"
-    if any(step["spot"] and step["cost"] is not None for step in steps):
-        told += " at most: spot instances are counted at the on-demand price, what was saved is not measured here"
-    if known < len(steps):
+def _told(report: Report) -> str:
+    steps, cost = report["steps"], report["cost"]
+    if cost["usd"] is None:
+        return "What the run did cost is not known: there is no price for any of its instances."
+    known = len(steps) - len(cost["unpriced"])
+    told = f"{'The run' if known == len(steps) else f'{known} of the {len(steps)} steps'} cost {_dollars(cost['usd'])}"
+    if any(_at_most(step) for step in steps):
+        told += " at most: spot instances on EC2 are counted at the on-demand price, what was saved is not told"
+    if cost["by_time"]:
+        names = ", ".join(shortened(name, NAME_LENGTH) for name in cost["by_time"])
+        told += f". Of that an estimate, by time alone: {names} (this evaluation up to the writing of this page)"
+    if cost["unpriced"]:
         told += "; the price of the others' instances is not known"
     return told + "."
 
 
+def _at_most(step: StepFigures) -> bool:
+    return step["spot"] and step["billable_seconds"] is None and step["cost"] is not None
+
+
 def _instances(step: StepFigures) -> list[str]:
-    """What ran, and what that costs."""
-    price, cost = step["price_per_hour"], step["cost"]
-    bound = "\N{LESS-THAN OR EQUAL TO} " if step["spot"] else ""
+    """What ran, what of it is billed, and what that costs."""
+    price, cost, billed = step["price_per_hour"], step["cost"], step["billable_seconds"]
+    bound = "\N{LESS-THAN OR EQUAL TO} " if _at_most(step) else ""
     return [
         f"{step['instances']} \N{MULTIPLICATION SIGN} {shortened(step['instance_type'], 40)}",
         "spot" if step["spot"] else "on demand",
+        "not told" if billed is None else duration(billed),
         "price unknown" if price is None else bound + _dollars(price),
         NONE if cost is None else bound + _dollars(cost),
     ]

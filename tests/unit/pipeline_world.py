@@ -67,7 +67,8 @@ class World(Account):
         return {"ImageDetails": [{}]}
 
     def do_startBuild(self, _: Any) -> Any:
-        return {"Build": {"Id": "build:1", "BuildStatus": "SUCCEEDED"}}
+        times = {"StartTime": 1763632800000, "EndTime": 1763632800000 + 61_000}
+        return {"Build": {"Id": "build:1", "BuildStatus": "SUCCEEDED", **times}}
 
     def do_getObject(self, arguments: dict[str, Any]) -> Any:
         if arguments["Key"] not in self.objects:
@@ -88,6 +89,7 @@ class World(Account):
         return {
             "ModelArtifacts": {"S3ModelArtifacts": artifact},
             "TrainingTimeInSeconds": 42,
+            "BillableTimeInSeconds": 12 if arguments.get("EnableManagedSpotTraining") else 42,
             "FinalMetricDataList": [{"MetricName": "validation:accuracy", "Value": 0.96, "Timestamp": 1}],
         }
 

@@ -12,7 +12,7 @@ from training.calibrate import Limits, softmax
 from training.comparison import Told, compare
 from training.evaluation import evaluate
 from training.evaluation_shape import IncumbentFigures, Report, TrialFigures, TuningFigures
-from training.prices import priced
+from training.prices import priced, summed
 from training.record import TrainingRecord
 from training.report_shape import BadFileFigures, SplitFigures
 
@@ -106,6 +106,7 @@ def drawn_report(
         "incumbent": None,
         "tuning": None,
         "steps": [],
+        "cost": summed([]),
         "training": drawn_record(classes, epochs=epochs, bad=bad),
         "problems": [],
         "timings_seconds": {"candidate": 1.5},
@@ -199,11 +200,26 @@ def drawn_tuning(objectives: Sequence[float | None], *, goal: str = "Minimize", 
 
 
 def drawn_steps() -> Report:
-    """A report with a step of every kind: priced, on spot instances, and of an unknown price."""
+    """A report with a step of every kind: billed, on spot instances of either kind, and of an unknown price."""
     report = drawn_report(["a", "b"])
-    kinds = (("Train", "ml.g5.xlarge", False), ("Tune", "ml.m5.large", True), ("Extract", "ml.new.large", False))
+    kinds = (
+        ("Train", "ml.g5.xlarge", False, 1800.0),
+        ("Tune", "ml.m5.large", True, 600.0),
+        ("Ec2", "g4dn.xlarge", True, None),
+        ("Extract", "ml.new.large", False, 1800.0),
+    )
     report["steps"] = [
-        priced({"step": step, "instance_type": kind, "instances": 2, "seconds": 1800.0, "spot": spot})
-        for step, kind, spot in kinds
+        priced(
+            {
+                "step": step,
+                "instance_type": kind,
+                "instances": 2,
+                "seconds": 1800.0,
+                "billable_seconds": billed,
+                "spot": spot,
+            }
+        )
+        for step, kind, spot, billed in kinds
     ]
+    report["cost"] = summed(report["steps"])
     return report

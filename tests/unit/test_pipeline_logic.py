@@ -134,8 +134,35 @@ def test_hyperparameters_are_json_encoded_as_the_sagemaker_sdk_does() -> None:
         "instance_type": "ml.c7i.xlarge",
         "instances": 1,
         "seconds": 42,
+        "billable_seconds": 42,
         "spot": False,
     }
+
+
+def test_the_output_says_what_the_run_did_cost_from_what_is_billed() -> None:
+    world = World({"tune": {"strategy": "random"}, "train": {"spot": True}})
+    world.image = False
+
+    done = run(world)
+
+    billed = {step["step"]: step["billable_seconds"] for step in done.output["steps"]}
+    assert billed == {"BuildImage": 120, "ExtractFeatures": 42, "Tune": 21, "Train": 12, "Evaluate": 42}
+    assert done.output["cost"] == {
+        "usd": pytest.approx((120 * 0.3 + (42 + 21 + 12 + 42) * 0.214) / 3600, abs=1e-6),
+        "by_time_alone": [],
+        "unpriced": [],
+        "estimated": {part: world.plan["cost"][part] for part in ("low", "high")},
+    }
+
+
+def test_what_nobody_bills_by_the_second_or_has_no_price_is_named() -> None:
+    ec2 = run(World({"train": {"mode": "ec2"}})).output["cost"]
+    unknown = run(World({"train": {"instance_type": "ml.p5.48xlarge"}})).output["cost"]
+
+    assert ec2["by_time_alone"] == ["Train"] and ec2["usd"] == pytest.approx(
+        (30 * 0.1785 + 84 * 0.214) / 3600, abs=1e-6
+    )
+    assert unknown["unpriced"] == ["ExtractFeatures", "Train", "Evaluate"] and unknown["usd"] == 0
 
 
 @pytest.mark.parametrize(

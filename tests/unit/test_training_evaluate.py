@@ -15,7 +15,14 @@ from tests.unit.training_world import draw_data, run_job
 
 FEWER = {name: COLOURS[name] for name in ("Red", "Green", "Blue")}
 TWO = {name: COLOURS[name] for name in ("Red", "Green")}
-STEP = {"step": "Train", "instance_type": "ml.g5.xlarge", "instances": 1, "seconds": 1800, "spot": True}
+STEP = {
+    "step": "Train",
+    "instance_type": "ml.g5.xlarge",
+    "instances": 1,
+    "seconds": 1800,
+    "billable_seconds": 900,
+    "spot": True,
+}
 
 
 @pytest.fixture
@@ -183,12 +190,19 @@ def test_a_class_without_pictures_is_told(evaluator: Evaluator, channels: dict[s
 def test_steps_are_priced_where_the_price_is_known(evaluator: Evaluator, channels: dict[str, Path], by: str) -> None:
     # given the two ways a JSON hyperparameter arrives: SageMaker's toolkit spoils it on the command line
     steps = [STEP, STEP | {"instance_type": "ml.new.large"}]
-    more: dict[str, str] = {"SM_HP_STEPS": json.dumps(steps)} if by == "environment" else {}
+    by_environment = {"SM_HP_STEPS": json.dumps(steps), "SM_CURRENT_INSTANCE_TYPE": "ml.m5.large"}
+    more: dict[str, str] = by_environment if by == "environment" else {}
 
     done = evaluator(channels, more, steps=str(steps) if more else json.dumps(steps))
 
     assert done.status == 0, done.err
-    assert [one["cost"] for one in done.report["steps"]] == [pytest.approx(1.408 / 2), None]
+    assert [one["cost"] for one in done.report["steps"][:2]] == [pytest.approx(1.408 / 4), None]
+    # then this evaluation's own cost so far is in it where it runs on an instance
+    own = done.report["steps"][2:]
+    assert [one["step"] for one in own] == (["Evaluate"] if more else [])
+    assert done.report["cost"]["by_time"] == [one["step"] for one in own]
+    assert done.report["cost"]["usd"] == pytest.approx(1.408 / 4 + sum(one["cost"] for one in own), abs=1e-5)
+    assert done.report["cost"]["unpriced"] == ["Train"]
     assert "price unknown" in done.page
 
 

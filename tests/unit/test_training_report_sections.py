@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.report_world import Page, drawn_incumbent, drawn_report, drawn_split, drawn_steps, drawn_tuning
 from training.evaluation import interval
+from training.prices import priced, summed
 from training.report_page import page
 from training.report_svg import LogAxis, axis, spread_axis
 from training.report_trials import against_value, over_trials
@@ -75,19 +76,41 @@ def test_a_tuning_of_which_nothing_came_is_told() -> None:
     assert "2 failed" in text
 
 
-def test_spot_prices_are_upper_bounds_and_unknown_ones_are_said_to_be() -> None:
-    rows = [row.words for row in Page(page(drawn_steps(), {})).all("tr")]
+def test_billed_seconds_make_the_cost_and_what_is_not_known_is_said_to_be() -> None:
+    read = Page(page(drawn_steps(), {}))
+    rows = [row.words for row in read.all("tr")]
 
-    (train,) = [row for row in rows if row.startswith("Train") and "g5" in row]
-    (tune,) = [row for row in rows if row.startswith("Tune")]
-    (extract,) = [row for row in rows if row.startswith("Extract")]
-    (whole,) = [row for row in rows if row.startswith("All")]
-    assert "$1.41" in train
-    assert "\u2264" not in train
-    assert tune.count("\u2264") == 2
-    assert "price unknown" in extract
-    assert "known: $1.52" in whole
-    assert "1 h 30 min" in whole
+    def row(name: str) -> str:
+        return next(one for one in rows if one.startswith(name) and ("\u00d7" in one or name == "All"))
+
+    assert "$1.41" in row("Train") and "\u2264" not in row("Train")
+    assert "10 min 00 s" in row("Tune") and "$0.03833" in row("Tune") and "\u2264" not in row("Tune")
+    assert row("Ec2").count("\u2264") == 2 and "not told" in row("Ec2")
+    assert "price unknown" in row("Extract")
+    assert "known: $1.97" in row("All") and "2 h 00 min" in row("All")
+    told = next(one.words for one in read.all("p") if "of the 4 steps cost" in one.words)
+    assert told.startswith("3 of the 4 steps cost $1.97 at most") and "by time alone: Ec2" in told
+
+
+def test_a_derived_price_is_said_to_be() -> None:
+    report = drawn_steps()
+    report["steps"] = [
+        priced(
+            {
+                "step": "Train",
+                "instance_type": "ml.c7i.xlarge",
+                "instances": 1,
+                "seconds": 360.0,
+                "billable_seconds": 360.0,
+                "spot": False,
+            }
+        )
+    ]
+    report["cost"] = summed(report["steps"])
+
+    text = page(report, {})
+
+    assert "The run cost $0.0214." in text and "Derived, not read: the price of ml.c7i.xlarge (EC2" in text
 
 
 def test_each_class_says_what_it_was_most_often_taken_for() -> None:

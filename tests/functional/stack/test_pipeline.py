@@ -119,6 +119,16 @@ def test_a_run_leaves_a_report_and_a_registered_model(deployed: Deployed) -> Non
     assert figures == output["figures"] and figures["split"] == "test"
 
 
+def test_a_run_says_what_it_did_cost_from_billed_seconds(deployed: Deployed) -> None:
+    output = deployed.first_run.output
+    assert [step["step"] for step in output["steps"]] == ["BuildImage", "ExtractFeatures", "Train", "Evaluate"]
+    assert all(step["billable_seconds"] for step in output["steps"])
+    assert 0 < output["cost"]["usd"] < 0.1 and not output["cost"]["by_time_alone"] + output["cost"]["unpriced"]
+    report = json.loads(artifact(output["report"].replace("report.html", "report.json")))
+    assert [step["step"] for step in report["steps"]] == [step["step"] for step in output["steps"]]
+    assert report["cost"]["by_time"] == ["Evaluate"] and report["cost"]["usd"] > 0
+
+
 @pytest.mark.parametrize("strategy", ["embedded", "random"])
 def test_a_tuned_run_trains_with_the_best_values_found_on_features_that_are_there(
     deployed: Deployed, strategy: str
