@@ -86,6 +86,23 @@ def test_provisioned_concurrency_above_reserved_is_refused_by_a_rule() -> None:
             assert [int(value) for value in allowed] == fitting
 
 
+def test_a_budget_is_made_when_asked_for_only_and_then_tells_somebody_of_use() -> None:
+    parameters, budget = TEMPLATE["Parameters"], TEMPLATE["Resources"]["MonthlyBudget"]
+    assert budget["Condition"] == "HasBudget" and parameters["MonthlyBudgetUsd"]["Default"] == 0
+    assert TEMPLATE["Conditions"]["HasBudget"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "MonthlyBudgetUsd"}, 0]}]}
+    (assertion,) = TEMPLATE["Rules"]["BudgetTellsSomebody"]["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "BudgetEmail"}, ""]}]}
+    told = budget["Properties"]["NotificationsWithSubscribers"]
+    assert [(one["Notification"]["NotificationType"], one["Notification"]["Threshold"]) for one in told] == [
+        ("ACTUAL", 80),
+        ("ACTUAL", 100),
+        ("FORECASTED", 100),
+    ]
+    assert all(one["Subscribers"] == [{"SubscriptionType": "EMAIL", "Address": {"Ref": "BudgetEmail"}}] for one in told)
+    tag = budget["Properties"]["Budget"]["CostFilters"]["Fn::If"][1]["TagKeyValue"]
+    assert tag == [{"Fn::Sub": "user:kennel:stack$${AWS::StackName}"}]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_has_a_role_and_a_log_group_of_its_own(name: str) -> None:
     function = FUNCTIONS[name]
