@@ -1,7 +1,7 @@
 """What a run may cost, before anything starts: seconds that its jobs may take, times the prices of prices.json.
 
-`python -m kennel.costs` reads {"input", "defaults", "pictures"} and writes {"asked", "estimate"}, or {"problems"}:
-that is how the tools, which import nothing of the stack, come to the same figures.
+`python -m kennel.costs` reads {"input", "defaults", "pictures"} and writes {"asked", "estimate", "refused",
+"assumptions"}, or {"problems"}: that is how the tools, which import nothing of the stack, come to the same figures.
 """
 
 from __future__ import annotations
@@ -159,6 +159,20 @@ def check(budget: float | None, found: Estimate) -> None:
         )
 
 
+def assumptions() -> list[str]:
+    """What the estimate rests on, in sentences."""
+    per_view = ", ".join(f"{seconds} s for a view by {name}" for name, seconds in VIEW_SECONDS.items())
+    return [
+        f"Measured on two CPUs with AVX2: {per_view}; {ROW_SECONDS:g} s for a view's features in an epoch; "
+        f"{FINETUNE_SECONDS} s for a picture in an epoch of fine-tuning efficientnet_lite0.",
+        f"An instance is {1 / MACHINE[0]:g} times as fast to {MACHINE[1]:g} times as slow, CPU for CPU; a GPU takes "
+        f"{GPU_SHARE:.0%} of the least, and is not counted on for the most.",
+        f"Around the work SageMaker bills {START_SECONDS[0]:g} to {START_SECONDS[1]:g} s a job (image, packages, "
+        "data): assumed, nothing here was run on AWS.",
+        f"Spot costs {SPOT_SHARE:.0%} of the price at least, and all of it at most.",
+    ]
+
+
 def dollars(amount: float) -> str:
     """Two digits, or as many as tell something of less than a cent."""
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.1g}"
@@ -280,8 +294,14 @@ def main() -> None:
     except InvalidRun as error:
         print(json.dumps({"problems": error.problems}))
         return
-    instance = runs.job_instance(asked["train"], given["defaults"])
-    print(json.dumps({"asked": asked, "estimate": estimate(asked, given["pictures"], instance).document()}))
+    found = estimate(asked, given["pictures"], runs.job_instance(asked["train"], given["defaults"]))
+    refused = []
+    try:
+        check(asked[""]["budget_usd"], found)
+    except InvalidRun as error:
+        refused = error.problems
+    answer = {"asked": asked, "estimate": found.document(), "refused": refused, "assumptions": assumptions()}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

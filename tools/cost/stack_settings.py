@@ -1,0 +1,94 @@
+"""What template.yaml says of a stack that was not deployed yet: its parameters, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class SettingsError(Exception):
+    """There is no such parameter or environment; the message says what there is."""
+
+
+class _Template(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Equals [a, b]` reads as {"Equals": [a, b]}."""
+
+
+def _short_form(loader: _Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    return {suffix: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]
+
+
+_Template.add_multi_constructor("!", _short_form)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """template.yaml. Reading it takes a second."""
+    read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Template)  # noqa: S506 - a SafeLoader
+    return read
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """A stack's parameters, as text."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environment: str, overrides: Mapping[str, str]) -> StackSettings:
+        """The template's defaults, changed by an environment of samconfig.toml and by `overrides`."""
+        read = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+        if not isinstance(read.get(environment), dict):
+            raise SettingsError(f"samconfig.toml has no {environment}")
+        given = read[environment].get("deploy", {}).get("parameters", {}).get("parameter_overrides", "")
+        values = {name: str(rules["Default"]) for name, rules in template()["Parameters"].items()}
+        changes = {**dict(pair.split("=", 1) for pair in shlex.split(given)), **overrides}
+        if unknown := changes.keys() - values.keys():
+            raise SettingsError(f"the template has no parameter {', '.join(sorted(unknown))}")
+        return cls(values | changes)
+
+    def run_defaults(self) -> dict[str, Any]:
+        """The parameters as validate_run gets them: a run's defaults."""
+        variables = template()["Resources"]["ValidateRunFunction"]["Properties"]["Environment"]["Variables"]
+        read: dict[str, Any] = json.loads(string.Template(variables["DEFAULTS"]["Sub"]).substitute(self.values))
+        return read
+
+    def number(self, name: str) -> float:
+        """A parameter's value."""
+        return float(self.values[name])
+
+    def memory_gb(self, function: str) -> float:
+        """A function's memory."""
+        return float(template()["Resources"][function]["Properties"]["MemorySize"]) / 1024
+
+    def count(self, kind: str) -> int:
+        """How many resources of a type the stack has with these parameters."""
+        found = [entry for entry in template()["Resources"].values() if entry["Type"] == kind]
+        return sum(self._holds({"Condition": entry["Condition"]}) for entry in found if "Condition" in entry) + sum(
+            "Condition" not in entry for entry in found
+        )
+
+    def _holds(self, condition: Any) -> bool:
+        (form, value), *_ = condition.items()
+        if form == "Condition":
+            return self._holds(template()["Conditions"][value])
+        if form == "Equals":
+            first, second = (self.values[one["Ref"]] if isinstance(one, dict) else str(one) for one in value)
+            return first == second
+        parts = [self._holds(one) for one in value]
+        return {"Not": not parts[0], "And": all(parts), "Or": any(parts)}[form]
