@@ -18,12 +18,13 @@ from local_aws.alarm_logic import ALARM, EXTRA_PERIODS, judge
 from local_aws.scaling_logic import Limits, Past, Reading, decide
 from tools.scaling import __main__ as command
 from tools.scaling import traffic
-from tools.scaling.profiles import ROOT, Profile, profile, profiles
+from tools.scaling.profiles import Profile, profile, profiles
 from tools.scaling.queueing import Latency, Queue, Server, Vector
 from tools.scaling.recommend import Goal, NothingFitsError, recommend
 from tools.scaling.simulation import Outcome, World, blocked, measured, simulate
 from tools.scaling.target_tracking import Policy, Scaler
 from tools.scaling.traffic import TrafficError, trace
+from tools.template import ROOT
 
 WORLD = World(Server(service_seconds=0.014), function_seconds=0.006)
 OPEN = {"ApiThrottleRate": "10000", "ApiThrottleBurst": "5000", "ReservedConcurrency": "0"}

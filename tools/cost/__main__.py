@@ -28,7 +28,8 @@ import boto3
 
 from tools.cost.month import Use, assumptions, month
 from tools.cost.refresh import API_REGION, refreshed
-from tools.cost.stack_settings import ROOT, SettingsError, StackSettings
+from tools.cost.stack_settings import SettingsError, StackSettings
+from tools.template import ROOT
 from tools.upload import SPLITS, DataError, picture_files
 
 TABLE = ROOT / "training" / "prices.json"

@@ -126,6 +126,7 @@ def assumptions(use: Use) -> list[str]:
         f"{use.pictures:,} pictures and {use.runs} run kept in S3.",
         f"An answer takes the endpoint {ENDPOINT_SECONDS[0]} to {ENDPOINT_SECONDS[1]} s and the function "
         f"{FUNCTION_SECONDS[0]} to {FUNCTION_SECONDS[1]} s: the least was measured with the embedded AWS.",
-        "Instances: at least the minimum all month, at most the maximum.",
+        "Instances: at least the minimum all month, at most the maximum; python -m tools.scaling simulates what a "
+        "load needs.",
         "Without transfer to the internet, free tiers, tax, savings plans.",
     ]

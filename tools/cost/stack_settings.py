@@ -8,39 +8,13 @@ import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tools.template import ROOT, template
 
 
 class SettingsError(Exception):
     """There is no such parameter or environment; the message says what there is."""
-
-
-class _Template(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Equals [a, b]` reads as {"Equals": [a, b]}."""
-
-
-def _short_form(loader: _Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {suffix: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    return {suffix: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]
-
-
-_Template.add_multi_constructor("!", _short_form)
-
-
-@cache
-def template() -> dict[str, Any]:
-    """template.yaml. Reading it takes a second."""
-    read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Template)  # noqa: S506 - a SafeLoader
-    return read
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.scaling.profiles import ROOT, Profile
+from tools.scaling.profiles import Profile
+from tools.template import ROOT
 
 TABLE = ROOT / "training" / "prices.json"
 

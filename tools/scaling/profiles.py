@@ -6,15 +6,10 @@ import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal, cast
 
-import yaml
-
 from tools.scaling.target_tracking import Policy
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tools.template import ROOT, template
 
 
 class ProfileError(Exception):
@@ -33,20 +28,6 @@ class Profile:
     throttle_rate: float
     throttle_burst: float
     memory_gb: float
-
-
-class _Template(yaml.SafeLoader):
-    """YAML in which CloudFormation's short forms are nothing."""
-
-
-_Template.add_multi_constructor("!", lambda loader, suffix, node: None)
-
-
-@cache
-def template() -> dict[str, Any]:
-    """template.yaml, without its functions. Reading it takes a second."""
-    read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Template)  # noqa: S506 - a SafeLoader
-    return read
 
 
 def profile(name: str, overrides: Mapping[str, str]) -> Profile:

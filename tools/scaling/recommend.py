@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from tools.scaling.profiles import profile, template
+from tools.scaling.profiles import profile
 from tools.scaling.queueing import Queue
 from tools.scaling.simulation import Outcome, World, simulate
 from tools.scaling.traffic import STEP_SECONDS, Trace
+from tools.template import template
 
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8)  # of what one instance can answer
 OUT_COOLDOWNS, IN_COOLDOWNS = (0, 60, 180), (60, 300, 900)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.scaling import costs
-from tools.scaling.profiles import ROOT, Profile
+from tools.scaling.profiles import Profile
 from tools.scaling.queueing import Latency, Queue, Server
 from tools.scaling.target_tracking import Scaler
 from tools.scaling.traffic import STEP_SECONDS, Trace
+from tools.template import ROOT
 
 MEASURED = ROOT / "benchmarks" / "results" / "scaling_simulator.json"
 _SAMPLES = 5  # of concurrency, in ten seconds
