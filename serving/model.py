@@ -58,11 +58,20 @@ class Model:
         self._preprocess = manifest.preprocess
         self.core = core
         self._threads = threads
+        self._network = self._read()
         self._compiled = {1: self._compile(1)}
         self._check(self._compiled[1])
         self._explainer = Explainer(core, manifest.directory / "model.xml", self._preprocess.size)
         self._local = threading.local()
         self._large = threading.Lock()
+
+    def _read(self) -> openvino.Model:
+        """The network of the precision, once for all graphs: each would map the file of weights anew."""
+        directory, (structure, weights) = self.manifest.directory, self.precision.graph
+        try:
+            return self.core.read_model(directory / structure, directory / weights)
+        except RuntimeError as error:
+            raise self._refused(error) from error
 
     def _compile(self, graph_for: int) -> Any:
         """The graph for so many pictures on one core, or for one on all of them (WHOLE)."""
@@ -73,15 +82,17 @@ class Model:
             # Said explicitly: OpenVINO by itself takes bf16 where the CPU has AMX.
             hint.inference_precision(): self.precision.arithmetic,
         }
-        directory, (structure, weights), size = self.manifest.directory, self.precision.graph, self._preprocess.size
+        size = self._preprocess.size
         try:
-            graph = self.core.read_model(directory / structure, directory / weights)
             # A fixed shape is compiled to faster code than an open batch size.
-            graph.reshape([graph_for or 1, size, size, 3])
-            return self.core.compile_model(graph, "CPU", settings)
+            self._network.reshape([graph_for or 1, size, size, 3])
+            return self.core.compile_model(self._network, "CPU", settings)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ModelRefused(f"{directory / structure}: OpenVINO cannot load it: {reason}") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: RuntimeError) -> ModelRefused:
+        reason = str(error).strip().splitlines()[-1].strip()
+        return ModelRefused(f"{self.manifest.directory / self.precision.graph[0]}: OpenVINO cannot load it: {reason}")
 
     def _check(self, compiled: Any) -> None:
         inputs, outputs = compiled.inputs, compiled.outputs
@@ -133,7 +144,7 @@ class Model:
         return Outcome(self.logits(self.decode(data)[None])[0])
 
     def warm(self, batch_ms: float = 0.0) -> None:
-        """One run of every path, so that no first request pays for loading: JPEG, PNG and WebP.
+        """One run of every path, so that no first request pays for loading: JPEG, PNG and WebP, and the graphs.
 
         Then it measures what is worth its memory here: a batch (the largest that keeps the model busy for no longer
         than `batch_ms`) where it takes less time than its pictures alone, and all cores for a lone picture.
@@ -142,7 +153,7 @@ class Model:
         for kind in ("JPEG", "PNG", "WEBP"):
             buffer = io.BytesIO()
             picture.save(buffer, kind)
-            self.run(buffer.getvalue())
+            self.decode(buffer.getvalue())
         alone = self._milliseconds(1)
         batch = next((size for size in BATCHES if size * alone <= batch_ms), 1)
         if batch > 1 and self._is_worth(batch, BATCH_WORTH * batch * alone):
@@ -164,10 +175,10 @@ class Model:
         return False
 
     def _milliseconds(self, graph: int) -> float:
-        """The fastest of three runs, after one that nobody counts."""
+        """The fastest of two runs, after one that nobody counts."""
         pixels = np.zeros((graph or 1, self._preprocess.size, self._preprocess.size, 3), dtype=np.uint8)
         taken = []
-        for _ in range(4):
+        for _ in range(3):
             started = time.perf_counter()
             self._request(graph).infer(pixels, share_inputs=True, share_outputs=True)
             taken.append((time.perf_counter() - started) * 1e3)
