@@ -1,0 +1,72 @@
+"""Each profile of samconfig.toml is deployed as it stands, by `sam deploy --config-env NAME`, on one embedded AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+
+from tools import local_stack
+from tools.stack import describe_stack
+
+ENVIRONMENTS = tomllib.loads((local_stack.ROOT / "samconfig.toml").read_text())
+PROFILES = sorted(name for name in ENVIRONMENTS if name == "recommended" or name.startswith("baseline-"))
+
+DEFAULTS = {  # a parameter, and what it is called in the defaults of a run
+    "ScalingMinimum": "minimum",
+    "ScalingMaximum": "maximum",
+    "ScalingMetric": "target_metric",
+    "ScalingTarget": "target_invocations_per_minute",
+    "ScalingConcurrentRequests": "target_concurrent_requests",
+    "ScaleInCooldownSeconds": "scale_in_cooldown_seconds",
+    "ScaleOutCooldownSeconds": "scale_out_cooldown_seconds",
+    "EndpointInstanceType": "instance_type",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An embedded AWS, and the stack built once for all profiles."""
+    scratch = tmp_path_factory.mktemp("profiles")
+    kept = dict(os.environ)
+    try:
+        local_stack.start(scratch / "aws")
+        local_stack.sam("build", "--build-dir", str(scratch / "build"), scratch=scratch)
+        yield scratch
+    finally:
+        local_stack.stop(scratch / "aws")
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_deploys_as_it_is_and_is_what_runs_and_callers_meet(built: Path, profile: str) -> None:
+    given = ENVIRONMENTS[profile]["deploy"]["parameters"]
+    asked = dict(pair.split("=", 1) for pair in shlex.split(given["parameter_overrides"]))
+
+    local_stack.deploy(built, "--config-env", profile)
+
+    functions, name = boto3.client("lambda"), given["stack_name"]
+    variables = functions.get_function_configuration(FunctionName=function("ValidateRunFunction", name))["Environment"]
+    endpoint = json.loads(variables["Variables"]["DEFAULTS"])["endpoint"]
+    assert {parameter: str(endpoint[field]) for parameter, field in DEFAULTS.items() if parameter in asked} == {
+        parameter: asked[parameter] for parameter in DEFAULTS if parameter in asked
+    }
+    found = functions.list_provisioned_concurrency_configs(FunctionName=function("ClassifyFunction", name))
+    ready = [str(one["RequestedProvisionedConcurrentExecutions"]) for one in found["ProvisionedConcurrencyConfigs"]]
+    assert ready == [asked["ProvisionedConcurrency"]] * (asked["ProvisionedConcurrency"] != "0")
+    assert httpx.get(f"{describe_stack(name).api_url}/health").status_code == 503  # up, and nothing was trained yet
+
+
+def function(resource: str, stack: str) -> str:
+    """The name that a function was given."""
+    found = boto3.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=resource)
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
