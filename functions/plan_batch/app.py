@@ -112,12 +112,9 @@ def _as_asked(files: batches.Files, asked: Mapping[str, Any], settings: PlanBatc
 
 def _folder(uri: str, settings: PlanBatchSettings) -> s3uri.S3Uri:
     try:
-        folder = s3uri.parse(uri).folder()
+        return s3uri.data_folder(uri, settings.data_bucket)
     except ValueError as error:
         raise InvalidBatch([f"pictures: {error}"]) from None
-    if folder.bucket != settings.data_bucket:
-        raise InvalidBatch([f"pictures: {folder.bucket} is not this stack's data bucket, {settings.data_bucket}"])
-    return folder
 
 
 def _pictures(folder: s3uri.S3Uri) -> list[batches.Picture]:

@@ -54,14 +54,11 @@ def _parse(run_input: object, settings: ValidateRunSettings) -> dict[str, dict[s
 
 
 def _folder(field: str, uri: str, settings: ValidateRunSettings) -> s3uri.S3Uri:
-    """The folder that `field` of the input names; training may read the data bucket only."""
+    """The folder that `field` of the input names."""
     try:
-        folder = s3uri.parse(uri).folder()
+        return s3uri.data_folder(uri, settings.data_bucket)
     except ValueError as error:
         raise InvalidRun([f"{field}: {error}"]) from None
-    if folder.bucket != settings.data_bucket:
-        raise InvalidRun([f"{field}: {folder.bucket} is not this stack's data bucket, {settings.data_bucket}"])
-    return folder
 
 
 def _weights(features: Mapping[str, Any], settings: ValidateRunSettings) -> plan.Weights | None:

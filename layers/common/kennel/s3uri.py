@@ -38,3 +38,11 @@ def parse(text: str) -> S3Uri:
     if not key.isprintable():
         raise ValueError("has a key with characters that cannot be printed")
     return S3Uri(bucket, key)
+
+
+def data_folder(text: str, data_bucket: str) -> S3Uri:
+    """A folder of the stack's data bucket, the only one that jobs may read. Raises ValueError saying what is wrong."""
+    folder = parse(text).folder()
+    if folder.bucket != data_bucket:
+        raise ValueError(f"{folder.bucket} is not this stack's data bucket, {data_bucket}")
+    return folder
