@@ -23,16 +23,17 @@ down: setup ## stop what `make up` left running
 	@$(PY) -m tools.demo down
 
 .PHONY: test
-test: setup .venv-clients/ready ## every test
+test: setup .venv-clients/ready .venv-check/ready ## every test
 	@$(PY) -m pytest --numprocesses 3
 
 .PHONY: check
-check: setup ## formatting, lint, types, template and state machine
+check: setup .venv-check/ready ## formatting, lint, types, state machines, and what others' tools find in template, policies, code and pins
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv-sam/bin/sam validate --lint
 	@$(PY) -m tools.asl_check statemachine/*.asl.json
+	@$(PY) -m tools.judges
 
 .PHONY: format
 format: setup ## put the code into the house format
@@ -55,7 +56,7 @@ destroy: setup ## take a stack away with all that its runs made (STACK=name, YES
 
 .PHONY: clean
 clean: ## remove environments and everything built
-	rm -rf .venv .venv-sam .venv-clients .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-sam .venv-clients .venv-check .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
 
 # Two environments: the SAM CLI and the AWS CLI are applications, and the pins of the one conflict with MiniStack's
 # (docs/decisions/0002-dependencies.md).
@@ -80,6 +81,13 @@ setup: .venv/ready .venv-sam/ready ## make both environments, once (the other co
 	@echo "setting up .venv-clients (once, about half a minute)"
 	@$(PYTHON) -m venv --clear .venv-clients
 	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --requirement constraints-clients.txt
+	@touch $@
+
+# Checkov pins much of what it imports, and parliament needs a setuptools that still has pkg_resources.
+.venv-check/ready: constraints-check.txt
+	@echo "setting up .venv-check (once, about a minute)"
+	@$(PYTHON) -m venv --clear .venv-check
+	@.venv-check/bin/python -m pip install -qq --disable-pip-version-check --no-deps --requirement constraints-check.txt
 	@touch $@
 
 .PHONY: bench

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406 - it writes XML, and reads none
 
 from botocore.model import OperationModel
 

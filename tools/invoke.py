@@ -56,7 +56,7 @@ _NOBODY = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",  # nosec B105 - no AWS is asked
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 

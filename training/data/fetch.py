@@ -74,7 +74,7 @@ def download(url: str, part: Path, progress: Log) -> None:
     asked = {"Range": f"bytes={start}-"} if start else {}
     request = urllib.request.Request(url, headers={"User-Agent": "kennel", **asked})  # noqa: S310 - see _archive_name
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - see _archive_name
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             part.unlink()  # it is longer than the whole, so it is of something else
