@@ -11,12 +11,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.contract import template as source
 from tools.judges import code, stack, template
 from tools.judges.stack import Policy
 
 
-def test_every_policy_of_the_template_is_judged_and_holds_no_function() -> None:
+def test_every_policy_of_the_template_is_judged_and_holds_no_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", stack.REGION)
     policies = stack.policies(stack.transformed())
 
     roles = source.resources("AWS::IAM::Role")
@@ -57,14 +60,15 @@ def test_parliament_finds_a_wide_a_misspelt_and_a_mismatched_statement_and_nothi
     assert "Right" not in {about for about, _ in found}
 
 
-def test_cfn_lint_finds_a_misspelt_property_and_speaks_of_what_is_only_to_be_known(tmp_path: Path) -> None:
-    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"AccessControll": "Private"}}
+def test_cfn_lint_finds_a_misspelt_property_and_tells_what_is_only_advice(tmp_path: Path) -> None:
+    named = {"Fn::Join": ["", ["pictures-", {"Ref": "AWS::Region"}]]}
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"AccessControll": "Private", "BucketName": named}}
     path = tmp_path / "template.json"
     path.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Bucket": bucket}}))
 
     found = {finding.rule for finding in template.cfn_lint(path).failed}
 
-    assert {"E3002", "I3011"} <= found  # I3011: what becomes of its data is not said
+    assert {"E3002", "I1022"} <= found  # I1022: Fn::Sub would do instead of Fn::Join
 
 
 def test_bandit_finds_a_shell_and_takes_no_comment_without_a_reason(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ class Policy(NamedTuple):
 
 
 def transform(template: Template) -> Template:
-    """The template after the Serverless transform; code that would be uploaded is somewhere in S3."""
+    """The template after the Serverless transform; code that would be uploaded is somewhere in S3.
+
+    The transform asks boto3 for a region: AWS_DEFAULT_REGION has to be set.
+    """
     template = copy.deepcopy(template)
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it tells of its own switches otherwise
     for resource in template["Resources"].values():
@@ -97,9 +100,14 @@ def holds(template: Template, condition: str) -> bool:
 
 
 def policies(template: Template) -> list[Policy]:
-    """Every policy document of a transformed template with every Fn::If taken, and, where it differs, with none."""
+    """Every policy document of a transformed template, in every form it has.
+
+    That is with all conditions true, with none, and with each of them alone.
+    """
     found: list[Policy] = []
-    for resolver in (_Resolver(template, lambda _: True), _Resolver(template, lambda _: False)):
+    conditions = list(template.get("Conditions", {}))
+    for true in (conditions, [], *([one] for one in conditions)):
+        resolver = _Resolver(template, true.__contains__)
         for owner, resource in template["Resources"].items():
             for place, document in _documents(resource.get("Properties", {})):
                 policy = Policy(owner, place, resolver.value(document))
