@@ -56,9 +56,3 @@ def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     }
     assert shown
     assert {name: value for name, value in shown if measured.get(name) != value} == {}
-
-
-def test_every_setting_of_the_server_is_documented() -> None:
-    read = set(re.findall(r'"([A-Z][A-Z_]+)"', (ROOT / "serving" / "settings.py").read_text()))
-    shown = set(re.findall(r"`([A-Z][A-Z_]+)`", (ROOT / "docs" / "serving.md").read_text()))
-    assert read <= shown

@@ -1,0 +1,164 @@
+"""Nothing that a person sets, reads or meets is missing in the documentation, and nothing stands there that is not."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from pathlib import Path
+
+import pytest
+from kennel import batches, errors, runs
+
+from local_aws.supervisor import _PASSED_ON
+from serving.errors import PROBLEMS as CONTAINER
+from tests.contract import environment, template
+from tests.contract.commands.found import blocks
+from tests.contract.test_docs import PAGES, ROOT
+from tools import template_page
+from tools.cost import __main__ as cost_page
+
+DOCS = ROOT / "docs"
+# What any program on a machine reads; nothing of Kennel's.
+EVERYBODYS = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"}
+BASHS = {"PWD", "SECONDS"}
+ITS_OWN = {"GATEWAY_PORT"}  # what the embedded AWS tells itself
+FIXTURES = "tests/functional/fixtures/"  # programs that stand in for the product's
+_VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]{2,})`")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def first_cells(page: str) -> list[str]:
+    """The first cell of every row of every table."""
+    return re.findall(r"^\| (.*?) \|", page, re.M)
+
+
+# --- the stack
+
+
+def test_the_page_of_the_deployment_holds_the_templates_parameters_and_outputs() -> None:
+    page = text("docs/deploy.md")
+    assert page == template_page.filled(page), "regenerate it: python -m tools.template_page docs/deploy.md"
+    for part in ("Parameters", "Outputs"):
+        assert [name for name in template.load()[part] if f"| `{name}` |" not in page] == []
+
+
+def test_what_the_page_of_the_deployment_says_of_costs_is_what_the_tool_says() -> None:
+    page = text("docs/deploy.md")
+    assert page == cost_page.filled(page), "regenerate it: python -m tools.cost page docs/deploy.md"
+
+
+def test_every_parameter_that_a_page_names_is_one() -> None:
+    known = {*template.load()["Parameters"], *template.load()["Outputs"]}
+    costs = text("docs/deploy.md").partition("### Which of them cost")[2].partition("\nWhat `prod`")[0]
+    assert {name for cell in first_cells(costs) for name in re.findall(r"`(\w+)`", cell)} <= known
+
+
+# --- settings
+
+
+def test_every_environment_variable_that_is_read_is_documented() -> None:
+    read = {
+        name
+        for name, files in environment.read().items()
+        if not all(file.startswith(FIXTURES) or file.startswith("tests/clients/") for file in files)
+    }
+    set_by_the_template = {
+        name
+        for function in template.resources("AWS::Serverless::Function").values()
+        for name in function.get("Environment", {}).get("Variables", {})
+    }
+    shown = set(_VARIABLE.findall(text("docs/settings.md") + text("docs/serving.md")))
+    not_for_people = EVERYBODYS | BASHS | ITS_OWN
+    assert sorted((read | set(_PASSED_ON) | set_by_the_template) - not_for_people - shown) == []
+
+
+def test_every_environment_variable_that_is_documented_is_read_somewhere() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in code())
+    named = _VARIABLE.findall("\n".join(first_cells(text("docs/settings.md"))))
+    # A channel that a job need not have is read by the channel's name.
+    channels = {name: f'"{name.removeprefix("SM_CHANNEL_").lower()}"' for name in named}
+    assert [name for name in named if name not in source and channels[name] not in source] == []
+
+
+def code() -> list[Path]:
+    """Every file that may read a variable."""
+    found = [path for folder in environment.FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    return [*found, ROOT / "template.yaml", ROOT / "training" / "ec2_bootstrap.sh"]
+
+
+def test_reading_a_variable_would_be_noticed() -> None:
+    source = (
+        'A, B = "VIA_A", "x"\nos.environ.get(A)\nenviron["PLAIN"]\n_number(environ, "HANDED", 1)\nenviron["SET"] = "1"'
+    )
+    assert environment.in_python(source) == {"VIA_A", "PLAIN", "HANDED"}
+    assert environment.in_shell('own=$PWD\nexport MADE=1\necho "${GIVEN%/}" $MADE') == {"PWD", "GIVEN"}
+
+
+# --- errors
+
+
+def test_every_problem_of_the_api_and_of_the_container_is_explained_and_no_other() -> None:
+    api = re.findall(r"^\| `about:blank#([\w-]+)` \| (\d+) \|", text("docs/reference.md"), re.M)
+    assert sorted(api) == sorted((one.slug, str(one.status)) for one in errors.PROBLEMS.values())
+    container = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text("docs/serving.md"), re.M)
+    assert sorted(container) == sorted((slug, str(status)) for slug, (status, _) in CONTAINER.items())
+
+
+# --- events, examples, pages
+
+
+def test_every_event_has_its_row_and_every_row_an_event() -> None:
+    patterns = [pattern for cell in first_cells(text("events/README.md")) for pattern in re.findall(r"`(.*?)`", cell)]
+    events = [path.name for path in (ROOT / "events").glob("*.json")]
+    assert [name for name in events if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
+    assert [pattern for pattern in patterns if not fnmatch.filter(events, pattern)] == []
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_every_input_shown_is_accepted(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.lines and block.lines[0].startswith("{"):
+            one = json.loads("\n".join(block.lines))
+            parse = batches.parse_batch if "batch" in one else runs.parse_run
+            parse(one, {})
+
+
+def test_every_page_can_be_come_to_from_the_readme() -> None:
+    """By links alone; a link to a folder stands for the page that is shown there."""
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        page = page / "README.md" if page.is_dir() else page
+        if page in seen or not page.exists() or page.suffix != ".md":
+            continue
+        seen.add(page)
+        prose = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+        waiting += [page.parent / link.partition("#")[0] for link in re.findall(r"\]\(([^)#]+)", prose)]
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in seen] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_heading_that_a_link_goes_to_is_there(page: Path) -> None:
+    prose = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", prose):
+        target = page.parent / name if name else page
+        headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in slugs, f"{name}#{anchor}"
+
+
+def test_the_states_that_are_drawn_are_the_state_machines() -> None:
+    states = {
+        state
+        for path in (ROOT / "statemachine").glob("*.asl.json")
+        for state in json.loads(path.read_text(encoding="utf-8"))["States"]
+    }
+    drawn = "\n".join(line for block in blocks(text("docs/architecture.md")) for line in block.lines)
+    pipeline = drawn.partition("ValidateRun")[1:]
+    named = {word for part in pipeline for word in re.findall(r"\b(?:[A-Z][a-z]+){2,}(?:Ec2)?\b", part)}
+    assert named - states - {"OpenVINO"} == set()
