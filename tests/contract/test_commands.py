@@ -103,6 +103,7 @@ def test_no_line_of_a_code_block_is_a_command_that_is_not_read_as_one(page: Path
         ("curl API_URL/model", "wants a key"),
         ('curl -H "x-api-key: KEY" --data-binary @dog.jpg API_URL/predictions', "takes application/json"),
         ("curl API_URL/healthy", "no GET /healthy"),
+        ("MINUTE=4 make bench NAME=load", "nothing reads MINUTE"),
         ("docker run kennel", "no test can check docker"),
     ],
 )

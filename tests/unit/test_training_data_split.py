@@ -66,6 +66,28 @@ def test_equal_bytes_are_taken_once_so_that_no_test_picture_was_trained_on(tmp_p
     assert sorted(contents) == ["cats a", "cats b", "cats c", "dogs d", "dogs e", "dogs f"]
 
 
+def test_pictures_in_deeper_folders_come_into_the_class_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = pictures(tmp_path / "mine", cats=["a.jpg", "b.jpg", "c.jpg"], dogs=["d.jpg", "e.jpg"])
+    (source / "dogs" / "may").mkdir()
+    (source / "dogs" / "may" / "d.jpg").write_text("another")
+
+    assert main(["split", str(source), str(tmp_path / "set")]) == 0
+    assert {Path(name).name for name in files(tmp_path / "set") if "/dogs/" in name} == {"d.jpg", "e.jpg", "may-d.jpg"}
+
+
+def test_two_pictures_that_would_have_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = pictures(tmp_path / "mine", cats="abc", dogs=["a.jpg", "b.jpg", "may-a.jpg"])
+    (source / "dogs" / "may").mkdir()
+    (source / "dogs" / "may" / "a.jpg").write_text("another")
+
+    assert main(["split", str(source), str(tmp_path / "set")]) == 1
+
+    assert 'would both be called "may-a.jpg"' in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
 @pytest.mark.parametrize(
     ("classes", "said"),
     [

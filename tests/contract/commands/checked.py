@@ -23,13 +23,16 @@ from unittest import mock
 
 from kennel import openapi
 
+from tests.contract import environment
+
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 VENV_SAM = ROOT / ".venv-sam" / "bin" / "python"
 # What the files of a reader hold, where a command takes their content.
 CONTENTS = {"overrides": "ScalingMinimum=2 ScalingMaximum=10"}
 OF_THE_SYSTEM = {"cd", "mkdir", "tar", "unset"}  # they take any name, and are not ours to test
-_ASSIGNED = re.compile(r"[A-Z][A-Z0-9_]*=.*", re.S)
+_ASSIGNED = re.compile(r"([A-Z][A-Z0-9_]*)=.*", re.S)
+_OTHERS = ("AWS_", "PIP_", "PYTHON", "SM_CHANNEL_")  # read by others, or by a part of the name
 _INSIDE = re.compile(r"\$\(([^()]*)\)")
 _FILES = re.compile(r"(?<![\w/])(?:events|docs|statemachine|tests)/[\w./-]+\.(?:json|md)|(?<![\w/])tests/[\w/]+")
 
@@ -60,11 +63,18 @@ def checked(command: str) -> list[list[str]]:
     typed = _INSIDE.sub(answer, command.partition(" > ")[0])
     for part in typed.removeprefix("export ").split(" && "):
         words = shlex.split(part)
-        while words and _ASSIGNED.fullmatch(words[0]):
+        while words and (assigned := _ASSIGNED.fullmatch(words[0])):
+            if not assigned[1].startswith(_OTHERS) and assigned[1] not in _read():
+                raise Refused(f"nothing reads {assigned[1]}")
             words.pop(0)
         if words:
             left += _program(Path(words[0]).name, words[1:])
     return left
+
+
+@cache
+def _read() -> frozenset[str]:
+    return frozenset(environment.read())
 
 
 def _program(name: str, arguments: list[str]) -> list[list[str]]:
