@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from local_aws.supervisor import _PASSED_ON
 from serving.errors import PROBLEMS as CONTAINER
 from tests.contract import environment, template
 from tests.contract.commands.found import blocks
-from tests.contract.test_docs import PAGES, ROOT
+from tests.contract.test_docs import PAGES, ROOT, TARGETS
 from tools import template_page
 from tools.cost import __main__ as cost_page
 
@@ -55,6 +56,20 @@ def test_every_parameter_that_a_page_names_is_one() -> None:
     known = {*template.load()["Parameters"], *template.load()["Outputs"]}
     costs = text("docs/deploy.md").partition("### Which of them cost")[2].partition("\nWhat `prod`")[0]
     assert {name for cell in first_cells(costs) for name in re.findall(r"`(\w+)`", cell)} <= known
+
+
+def test_every_environment_of_samconfig_is_explained_with_its_stack() -> None:
+    environments = tomllib.loads(text("samconfig.toml"))
+    rows = re.findall(r"^\| (`.*?) \| (`.*?) \| ", text("docs/deploy.md").partition("| environment |")[2], re.M)
+    named = {name: stacks for names, stacks in rows for name in re.findall(r"`([\w-]+)`", names)}
+    known = {name: one["deploy"]["parameters"]["stack_name"] for name, one in environments.items() if name != "version"}
+    assert named.keys() == known.keys()
+    assert {name: stack for name, stack in known.items() if f"`{stack}`" not in named[name]} == {}
+
+
+def test_every_target_of_the_makefile_is_in_a_page() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [target for target in TARGETS if not re.search(rf"\bmake {target}\b", pages)] == []
 
 
 # --- settings

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import sys
+from functools import cache
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ def aws(words: list[str]) -> str:
         raise ReachedError
 
     driver = create_clidriver()
+    driver.session.register_component("data_loader", loader())
     driver.session.register("before-parameter-build", building)
     driver.session.register("before-call", calling)
     with contextlib.suppress(ReachedError, SystemExit):
@@ -41,6 +43,12 @@ def aws(words: list[str]) -> str:
     if wrong or reached:
         return "; ".join(wrong)
     return "the AWS CLI refuses it"
+
+
+@cache
+def loader() -> Any:
+    """What reads the services' models, and keeps them."""
+    return create_clidriver().session.get_component("data_loader")
 
 
 def outside(value: Any, shape: Any) -> list[str]:
