@@ -60,7 +60,9 @@ def test_every_parameter_that_a_page_names_is_one() -> None:
 
 def test_every_environment_of_samconfig_is_explained_with_its_stack() -> None:
     environments = tomllib.loads(text("samconfig.toml"))
-    rows = re.findall(r"^\| (`.*?) \| (`.*?) \| ", text("docs/deploy.md").partition("| environment |")[2], re.M)
+    rows = re.findall(
+        r"^\| (`.*?) \| (`.*?) \| ", text("docs/deploy.md").partition("| environment |")[2].partition("\n\n")[0], re.M
+    )
     named = {name: stacks for names, stacks in rows for name in re.findall(r"`([\w-]+)`", names)}
     known = {name: one["deploy"]["parameters"]["stack_name"] for name, one in environments.items() if name != "version"}
     assert named.keys() == known.keys()
