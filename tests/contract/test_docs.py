@@ -11,6 +11,7 @@ import pytest
 from kennel.reference import reference
 
 from tests.functional.failures import rows
+from tools.parameters import parameters
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted(
@@ -40,6 +41,11 @@ def test_every_link_and_file_named_in_a_page_exists(page: Path) -> None:
 def test_the_reference_holds_the_tables_that_the_code_reads() -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
     assert page.endswith(reference()), "regenerate it: see the page's first lines"
+
+
+def test_the_reference_holds_every_parameter_of_the_template() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert f"\n{parameters()}\n## Prediction request\n" in page, "regenerate it: python -m tools.parameters"
 
 
 def test_the_page_of_failures_holds_the_table_that_is_tested() -> None:
