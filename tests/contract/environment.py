@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +17,7 @@ _IN_SHELL = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 _SET_IN_SHELL = re.compile(r"^(?:export )?([A-Z][A-Z0-9_]*)=", re.M)
 
 
+@cache
 def read() -> dict[str, set[str]]:
     """Variable -> the files that read it."""
     found: dict[str, set[str]] = {}

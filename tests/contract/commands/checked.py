@@ -23,7 +23,7 @@ from unittest import mock
 
 from kennel import openapi
 
-from tests.contract import environment
+from tests.contract import environment, template
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -45,14 +45,14 @@ class _Parsed(BaseException):
     """A program has read its arguments: nothing goes further than this."""
 
 
-def checked(command: str) -> list[list[str]]:
+def checked(command: str) -> list[tuple[str, ...]]:
     """Checks what can be checked here; commands of the AWS and SAM CLIs are answered, to be checked all together.
 
     Raises Refused with a sentence.
     """
     if missing := [name for name in _FILES.findall(command) if not (ROOT / name).exists()]:
         raise Refused(f"there is no {missing[0]}")
-    left: list[list[str]] = []
+    left: list[tuple[str, ...]] = []
 
     def answer(inside: re.Match[str]) -> str:
         if inside[1].startswith("cat "):
@@ -64,7 +64,7 @@ def checked(command: str) -> list[list[str]]:
     for part in typed.removeprefix("export ").split(" && "):
         words = shlex.split(part)
         while words and (assigned := _ASSIGNED.fullmatch(words[0])):
-            if not assigned[1].startswith(_OTHERS) and assigned[1] not in _read():
+            if not assigned[1].startswith(_OTHERS) and assigned[1] not in environment.read():
                 raise Refused(f"nothing reads {assigned[1]}")
             words.pop(0)
         if words:
@@ -72,14 +72,10 @@ def checked(command: str) -> list[list[str]]:
     return left
 
 
-@cache
-def _read() -> frozenset[str]:
-    return frozenset(environment.read())
-
-
-def _program(name: str, arguments: list[str]) -> list[list[str]]:
+def _program(name: str, arguments: list[str]) -> list[tuple[str, ...]]:
     if name in ("aws", "sam"):
-        return [[name, *arguments]]
+        _parameters(arguments)
+        return [(name, *arguments)]
     if name == "make":
         return _make(arguments)
     if name == "python":
@@ -93,7 +89,15 @@ def _program(name: str, arguments: list[str]) -> list[list[str]]:
     return []
 
 
-def _make(arguments: list[str]) -> list[list[str]]:
+def _parameters(arguments: list[str]) -> None:
+    """What is overridden are parameters of the template; the SAM CLI leaves that to CloudFormation."""
+    if "--parameter-overrides" in arguments:
+        pairs = arguments[arguments.index("--parameter-overrides") + 1].split()
+        if unknown := {pair.partition("=")[0] for pair in pairs} - template.load()["Parameters"].keys():
+            raise Refused(f"the template has no {', '.join(unknown)}")
+
+
+def _make(arguments: list[str]) -> list[tuple[str, ...]]:
     """The targets and variables are the Makefile's, and what make would run would be taken, too."""
     left = []
     for line in _dry_run(*arguments).splitlines():
@@ -207,14 +211,15 @@ def _curl(arguments: list[str]) -> None:
         raise Refused(f"{place[1]} has no {', '.join(strange)}")
 
 
-def in_venv_sam(commands: Sequence[Sequence[str]], folder: Path) -> list[str]:
+def in_venv_sam(commands: Sequence[tuple[str, ...]], folder: Path) -> dict[tuple[str, ...], str]:
     """What the real AWS CLI and SAM CLI have against each command, "" for nothing; they are started in `folder`."""
+    distinct = list(dict.fromkeys(commands))
     nothing = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), "/nonexistent")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_DEFAULT_REGION": "us-east-1", **nothing}
     environment |= {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
     done = subprocess.run(
         [str(VENV_SAM), str(Path(__file__).with_name("in_venv_sam.py"))],
-        input=json.dumps(list(commands)),
+        input=json.dumps(distinct),
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -222,5 +227,4 @@ def in_venv_sam(commands: Sequence[Sequence[str]], folder: Path) -> list[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    findings: list[str] = json.loads(done.stdout)
-    return findings
+    return dict(zip(distinct, json.loads(done.stdout), strict=True))
