@@ -110,7 +110,7 @@ def up(console: Console, data: Path | None) -> None:
         f"curl -s -H 'x-api-key: {stack.api_key}' -H 'content-type: {ask.content_type(shown)}' "
         f"--data-binary @{_shown(shown)} '{stack.api_url}/predictions?top_k=5'"
     )
-    console.print("\nOr open the page, which asks once for that key:\n", highlight=False)
+    console.print(f"\nOr open the page, which asks once for the key {stack.api_key}:\n", highlight=False)
     print(f"{stack.api_url}/")
 
 

@@ -11,6 +11,7 @@ import pytest
 from kennel.reference import reference
 
 from tests.functional.failures import rows
+from tools.parameters import parameters
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted(
@@ -42,6 +43,11 @@ def test_the_reference_holds_the_tables_that_the_code_reads() -> None:
     assert page.endswith(reference()), "regenerate it: see the page's first lines"
 
 
+def test_the_reference_holds_every_parameter_of_the_template() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert f"\n{parameters()}\n## Prediction request\n" in page, "regenerate it: python -m tools.parameters"
+
+
 def test_the_page_of_failures_holds_the_table_that_is_tested() -> None:
     assert (ROOT / "docs" / "failures.md").read_text() == rows.page(), "regenerate it: see the page's first lines"
 
@@ -56,9 +62,3 @@ def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     }
     assert shown
     assert {name: value for name, value in shown if measured.get(name) != value} == {}
-
-
-def test_every_setting_of_the_server_is_documented() -> None:
-    read = set(re.findall(r'"([A-Z][A-Z_]+)"', (ROOT / "serving" / "settings.py").read_text()))
-    shown = set(re.findall(r"`([A-Z][A-Z_]+)`", (ROOT / "docs" / "serving.md").read_text()))
-    assert read <= shown

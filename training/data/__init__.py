@@ -81,6 +81,12 @@ def scan_split(root: Path, split: str, classes: Sequence[str]) -> tuple[tuple[Pi
     return tuple(pictures), tuple(sorted(ignored))
 
 
+def pictures_by_class(root: Path) -> dict[str, list[Picture]]:
+    """Class folder -> its pictures, of a folder that is not split yet: CLASS/picture. Hidden files are left aside."""
+    folders = _class_folders(root, root.name, []) or []
+    return {name: _pictures(root, root.name, name, label, []) for label, name in enumerate(folders)}
+
+
 def display_name(folder: str) -> str:
     """What people read for a class folder: `001.Afghan_hound` -> `Afghan hound`."""
     number, dot, rest = folder.partition(".")

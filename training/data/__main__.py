@@ -1,4 +1,4 @@
-"""The data, before money is spent on it: `python -m training.data check|fetch|version DIR`.
+"""The data, before money is spent on it: `python -m training.data check|fetch|split|version DIR`.
 
 Exit status 0: all is well; 1: something would spoil training or its evaluation, or could not be done; 2: usage; 130:
 stopped with Ctrl-C.
@@ -17,6 +17,7 @@ from training.data.alike import ALIKE
 from training.data.check import check, data_version
 from training.data.check_text import as_document, as_text
 from training.data.fetch import PUBLIC, PUBLISHED, Wanted, fetch
+from training.data.split import split
 from training.errors import TrainingError
 
 Options = argparse.Namespace
@@ -79,6 +80,14 @@ def run_fetch(options: Options, terminal: Terminal) -> int:
     return 0
 
 
+def run_split(options: Options, terminal: Terminal) -> int:
+    """`split`."""
+    counts = split(options.dir, options.to, options.share)
+    terminal.say(f"{options.to}: {', '.join(f'{count} pictures in {name}/' for name, count in counts.items())}")
+    terminal.say(f"next       python -m training.data check {options.to}")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit status."""
     options = _parser().parse_args(arguments)
@@ -103,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.data", description="The data, before money is spent on it."
     )
-    commands = parser.add_subparsers(required=True, metavar="check|fetch|version")
+    commands = parser.add_subparsers(required=True, metavar="check|fetch|split|version")
 
     one = commands.add_parser("check", help="what would spoil training or its evaluation; status 1 if anything would")
     one.add_argument("dir", type=Path, help="the data set: train/CLASS/*.jpg, and the same in valid/ and test/")
@@ -129,6 +138,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(run=run_fetch, stopped="stopped; what was downloaded is kept: the same command goes on from there")
 
+    one = commands.add_parser("split", help="make train/, valid/ and test/ of a folder with a folder for each class")
+    one.add_argument("dir", type=Path, help="the pictures as they are: CLASS/*.jpg; nothing in it is changed")
+    one.add_argument("to", type=Path, help="a new folder, which gets copies")
+    one.add_argument(
+        "--share",
+        type=_part,
+        default=0.15,
+        help="of a class's pictures for valid/, and as many for test/ (%(default)s)",
+    )
+    one.set_defaults(run=run_split, stopped="stopped; delete the new folder before you split again")
+
     one = commands.add_parser("version", help="the data version, as a model trained on the data states it")
     one.add_argument("dir", type=Path, help="the data set")
     one.set_defaults(run=run_version, stopped="stopped")
@@ -144,6 +164,12 @@ def _side(text: str) -> int:
 def _share(text: str) -> float:
     if not 0.5 <= float(text) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0.5 to 1")
+    return float(text)
+
+
+def _part(text: str) -> float:
+    if not 0 < float(text) <= 0.4:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 0.4")
     return float(text)
 
 

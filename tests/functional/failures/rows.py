@@ -43,7 +43,7 @@ failed at ..." and the name of the state. The teardown (`make destroy`) removes 
 refused, taken back or undone before its smoke test, and of aborts, a client asks all the time and loses no request,
 except where the new model itself answers 500 before an alarm takes it back.
 
-A cause is what `aws stepfunctions describe-execution`, the console and `python -m tools.pipeline` show; `…` stands
+A cause is what Step Functions' DescribeExecution, the console and `python -m tools.pipeline` show; `…` stands
 for what differs from run to run. A batch changes nothing that serves, and what it has answered stays for when it is
 started again. "Throttled twice" means that the third try goes through. A refusal that Step
 Functions gives the same name as a passing error is tried a few times before it counts.
