@@ -112,6 +112,12 @@ def test_a_serverless_endpoint_has_no_instances_and_does_not_scale() -> None:
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 7}
 
 
+def test_the_container_is_told_what_share_of_the_pictures_to_sample() -> None:
+    world = World()
+    run(world)
+    assert world.arguments("sagemaker:createModel")["PrimaryContainer"]["Environment"] == {"SERVING_SAMPLE": "0.1"}
+
+
 def test_scaling_may_follow_requests_at_once_or_a_measured_rate() -> None:
     world = World()
     world.plan = make_plan({"endpoint": {"target_metric": "concurrency", "target_concurrent_requests": 1.5}})
