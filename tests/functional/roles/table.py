@@ -239,6 +239,8 @@ _CODEDEPLOY = "the embedded AWS has no CodeDeploy; AWS's own policy for Lambda d
 NOT_HERE: Mapping[str, str] = {
     "TrafficShiftRole.MoveAlias": _CODEDEPLOY,
     "TrafficShiftRole.HeedAlarm": _CODEDEPLOY,
+    "ServingRole.WriteCaptured": "the embedded AWS takes DataCaptureConfig and captures nothing; SageMaker writes as "
+    "the endpoint's role",
 }
 
 _API_LOGS = "AWS's policy for this role lists it, and API Gateway tries the role when it is set for the account"
