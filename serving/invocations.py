@@ -8,6 +8,8 @@ import asyncio
 import base64
 import hashlib
 import json
+import logging
+import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +30,7 @@ from serving.request import (
 from serving.settings import Settings
 from serving.workers import Workers
 
+LOG = logging.getLogger("serving")
 BODY_SECONDS = 30.0  # SageMaker gives a request 60 seconds in all
 
 Facts = dict[str, Any]
@@ -89,7 +92,7 @@ class Invocations:
 
     async def _of_one(self, data: bytes, wanted: Attributes, facts: Facts) -> bytes:
         try:
-            outcome = await self._workers.predict(data, explain=wanted.explain)
+            outcome = await self._predict(data, explain=wanted.explain)
         except BadImage as error:
             if not self._settings.transform:
                 raise
@@ -97,10 +100,10 @@ class Invocations:
             facts["problem"] = error.slug
             return to_json({"problem": Problem.of(error).document(), "model": self._model.manifest.version})
         facts |= {f"{stage}_ms": round(spent, 2) for stage, spent in outcome.timing_ms.items()}
-        return to_json(self._told(outcome, wanted) | {"model": self._model.manifest.version})
+        return to_json(self._told(outcome, wanted, facts) | {"model": self._model.manifest.version})
 
     async def _of_several(self, pictures: list[bytes], wanted: Attributes, facts: Facts) -> bytes:
-        futures = [self._workers.predict(data) for data in pictures]
+        futures = [self._predict(data) for data in pictures]
         found = await asyncio.gather(*futures, return_exceptions=True)
         outcomes: list[Outcome | BadImage] = []
         for one in found:
@@ -112,13 +115,23 @@ class Invocations:
         for stage in ("queue", "decode", "model"):
             facts[f"{stage}_ms"] = round(sum(one.timing_ms[stage] for one in good), 2)
         results = [
-            self._told(outcome, wanted) if isinstance(outcome, Outcome) else {"problem": Problem.of(outcome).document()}
+            self._told(outcome, wanted, facts)
+            if isinstance(outcome, Outcome)
+            else {"problem": Problem.of(outcome).document()}
             for outcome in outcomes
         ]
         return to_json({"results": results, "model": self._model.manifest.version})
 
-    def _told(self, outcome: Outcome, wanted: Attributes) -> dict[str, Any]:
-        """What is said of one picture."""
+    def _predict(self, data: bytes, *, explain: bool = False) -> "asyncio.Future[Outcome]":
+        sample = random.random() < self._settings.sample  # noqa: S311 - nobody gains by guessing it
+        return self._workers.predict(data, explain=explain, sample=sample)
+
+    def _told(self, outcome: Outcome, wanted: Attributes, facts: Facts) -> dict[str, Any]:
+        """What is said of one picture; of a share of them the log keeps what drift is told by."""
+        """What is said of one picture; of a sampled one the log keeps some numbers."""
+        if outcome.looks is not None:
+            whose = {name: facts[name] for name in ("request_id", "trace") if name in facts}
+            LOG.info("sampled", extra={"facts": whose | self._model.sample(outcome.logits, outcome.looks)})
         told = self._model.answer(outcome, wanted.top_k, with_logits=wanted.logits)
         if wanted.explain:
             best = told["predictions"][0]

@@ -10,7 +10,7 @@ from typing import Any
 
 from serving.preprocess import Preprocess
 
-FORMAT = 3
+FORMAT = 4
 NEEDED = ("model.xml", "model.bin", "preprocess.json")
 # The fastest first. The one graph serves f32 and bf16; int8 has its own.
 PRECISIONS = ("int8", "bf16", "f32")

@@ -16,6 +16,7 @@ from PIL import Image
 from serving.explain import Explainer
 from serving.manifest import Manifest, ModelRefused
 from serving.preprocess import RGB
+from serving.sampled import Numbers, features
 from serving.sniff import read_header
 
 Logits = npt.NDArray[np.float32]
@@ -30,11 +31,15 @@ WHOLE = 0  # the graph for one picture on all cores, beside those for so many pi
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the model says of one picture: logits [classes], a PNG heat map if wanted, milliseconds by stage."""
+    """What the model says of one picture: logits [classes], a PNG heat map if wanted, milliseconds by stage.
+
+    looks   what a sampled picture looks like (`serving.sampled`); None for the others
+    """
 
     logits: Logits
     heat_map: bytes = b""
     timing_ms: dict[str, float] = field(default_factory=dict)
+    looks: Numbers | None = None
 
 
 class Model:
@@ -201,6 +206,18 @@ class Model:
         if with_logits:
             document["logits"] = [round(value, 6) for value in outcome.logits.tolist()]
         return document
+
+    def sample(self, logits: Logits, looks: Numbers) -> dict[str, Any]:
+        """What drift is told by, of one picture: class, confidence, `serving.sampled.features`."""
+        best = int(logits.argmax())
+        (numbers,) = features(logits[None], looks[None])
+        return {
+            "model": self.manifest.version,
+            "precision": self.precision.name,
+            "index": best,
+            "confidence": round(float(softmax(logits, self.precision.temperature)[best]), 6),
+            "features": [round(value, 4) for value in numbers.tolist()],
+        }
 
 
 def softmax(logits: Logits, temperature: float) -> npt.NDArray[np.float64]:

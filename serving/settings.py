@@ -24,6 +24,8 @@ class Settings:
                 wanted. Only one that the model was validated in is served
     top_k       classes in an answer to a request that asks for no number (SERVING_TOP_K)
     transform   a batch transform asks: a bad picture is a line among its results (SAGEMAKER_BATCH)
+    sample      share of the pictures of which the log tells what drift is told by (SERVING_SAMPLE; 0: none). A batch
+                transform has none: what it asks about is not the endpoint's traffic
     drain       seconds during which a stopping server still takes requests, while /ping says no (SERVING_DRAIN_SECONDS)
     """
 
@@ -37,6 +39,7 @@ class Settings:
     precision: str
     top_k: int
     transform: bool
+    sample: float
     drain: float
 
 
@@ -47,6 +50,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if precision and precision not in PRECISIONS:
         raise ValueError(f"SERVING_PRECISION: {precision!r} is none of {', '.join(PRECISIONS)}")
     threads = int(_number(environ, "SERVING_THREADS", cores(), 1, 256))
+    transform = environ.get("SAGEMAKER_BATCH", "").lower() == "true"
     return Settings(
         model_dir=Path(environ.get("MODEL_DIR") or "/opt/ml/model"),
         host=environ.get("HOST") or "0.0.0.0",  # noqa: S104 - a container is reached from outside itself
@@ -57,7 +61,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         remembered=int(_number(environ, "SERVING_REMEMBERED", 1024, 0, 1_000_000)),
         precision=precision,
         top_k=int(_number(environ, "SERVING_TOP_K", 5, 1, MAX_TOP_K)),
-        transform=environ.get("SAGEMAKER_BATCH", "").lower() == "true",
+        transform=transform,
+        sample=0.0 if transform else _number(environ, "SERVING_SAMPLE", 0, 0, 1),
         drain=_number(environ, "SERVING_DRAIN_SECONDS", 0.5, 0, 20),
     )
 

@@ -17,14 +17,19 @@ from serving.errors import Problem
 from serving.explain import NotExplained
 from serving.model import Logits, Model, Outcome
 from serving.preprocess import RGB
+from serving.sampled import look
 
 
 @dataclass
 class Job:
-    """A picture on its way; `explain`: a heat map is wanted. `answer` is the event loop's, the rest a worker's."""
+    """A picture on its way. `answer` is the event loop's, the rest a worker's.
+
+    explain   a heat map is wanted; sample: what the log keeps of a sampled picture
+    """
 
     data: bytes
     explain: bool
+    sample: bool
     answer: "asyncio.Future[Outcome]"
     since: float = field(default_factory=time.perf_counter)
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -44,6 +49,7 @@ class Job:
     def finish(self, model: Model, logits: Logits, model_ms: float) -> None:
         """Fills `came`."""
         self.timing_ms["model"] = model_ms
+        looks = look(self.pixels) if self.sample and self.pixels is not None else None
         heat_map = b""
         if self.explain and self.pixels is not None:
             started = time.perf_counter()
@@ -53,7 +59,7 @@ class Job:
                 self.came = Problem("not-explained", str(error)) if isinstance(error, NotExplained) else error
                 return
             self.timing_ms["explain"] = (time.perf_counter() - started) * 1e3
-        self.came = Outcome(logits, heat_map, self.timing_ms)
+        self.came = Outcome(logits, heat_map, self.timing_ms, looks)
 
     def tell(self) -> None:
         """Hands `came` to whoever waits; on the event loop."""
@@ -77,9 +83,9 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def predict(self, data: bytes, *, explain: bool = False) -> "asyncio.Future[Outcome]":
+    def predict(self, data: bytes, *, explain: bool = False, sample: bool = False) -> "asyncio.Future[Outcome]":
         """What the model says of a picture. The future raises `BadImage`."""
-        job = Job(data, explain, self._loop.create_future())
+        job = Job(data, explain, sample, self._loop.create_future())
         self._inside += 1
         self._waiting.put(job)
         return job.answer

@@ -11,6 +11,9 @@ from openvino import opset13 as ops
 
 from serving.manifest import FORMAT
 from serving.preprocess import Preprocess
+from serving.sampled import look
+from training.calibrate import softmax
+from training.drift import drift_baseline
 
 COLOURS = {
     "Red": (255, 0, 0),
@@ -25,9 +28,18 @@ COLOURS = {
 SHARPNESS = 8.0
 
 
-def expected_logits(rgb: tuple[float, float, float]) -> np.ndarray:
+RGB = tuple[int, int, int]
+
+
+def shades(colours: Mapping[str, RGB], each: int, seed: int) -> list[RGB]:
+    """`each` shades of every colour, by chance: what validation pictures of one colour, and callers', look like."""
+    near = np.random.default_rng(seed).normal(np.repeat(list(colours.values()), each, axis=0), 50)
+    return [(red, green, blue) for red, green, blue in near.clip(0, 255).round().astype(int).tolist()]
+
+
+def expected_logits(rgb: tuple[float, float, float], colours: Mapping[str, RGB] = COLOURS) -> np.ndarray:
     """What the model computes for a picture of one colour: -SHARPNESS * squared distance to each class's colour."""
-    palette = np.array(list(COLOURS.values())) / 255
+    palette = np.array(list(colours.values())) / 255
     return np.asarray(-SHARPNESS * ((np.array(rgb) / 255 - palette) ** 2).sum(axis=1))
 
 
@@ -38,7 +50,7 @@ def write_model_directory(
     size: int = 32,
     threshold: float = 0.9,
     logit_threshold: float = -SHARPNESS,
-    colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+    colours: Mapping[str, RGB] = COLOURS,
 ) -> Path:
     """Writes model.xml, model.bin, preprocess.json and a model.json with their hashes into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,17 +73,27 @@ def write_model_json(
     version: str = "tiny-1",
     threshold: float = 0.9,
     logit_threshold: float = -SHARPNESS,
-    colours: Mapping[str, object] = COLOURS,
+    colours: Mapping[str, RGB] = COLOURS,
 ) -> None:
     """Writes model.json for the files that lie in `folder` now."""
     names = ("model.xml", "model.bin", "preprocess.json")
+    seen = shades(colours, 12, seed=1)
+    logits = np.array([expected_logits(rgb, colours) for rgb in seen], dtype=np.float32)
+    looks = np.array([look(np.full((4, 4, 3), rgb, dtype=np.uint8)) for rgb in seen])
     document = {
         "format": FORMAT,
         "version": version,
         "backbone": "none",
         "classes": [{"index": i, "folder": f"{i + 1:03}.{name}", "name": name} for i, name in enumerate(colours)],
         "precision": "f32",
-        "precisions": {"f32": {"temperature": 1.0, "threshold": threshold, "logit_threshold": logit_threshold}},
+        "precisions": {
+            "f32": {
+                "temperature": 1.0,
+                "threshold": threshold,
+                "logit_threshold": logit_threshold,
+                "drift": drift_baseline(logits, softmax(logits), looks),
+            }
+        },
         "metrics": {},
         "provenance": {},
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},

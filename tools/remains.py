@@ -19,6 +19,7 @@ LOG_GROUPS = (
     "/aws/lambda/{}-site",
     "/aws/lambda/{}-validate-run",
     "/aws/lambda/{}-plan-batch",
+    "/aws/lambda/{}-watch-drift",
     "/aws/lambda/{}-collect-batch",
     "/aws/lambda/{}-publish-code",
     "/aws/apigateway/{}-access",

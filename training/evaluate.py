@@ -5,7 +5,7 @@
 
 Channels: test (CLASS/picture), candidate (model.tar.gz) and, where there are any, incumbent (model.tar.gz of the model
 in service) and tuning (trials.json). The models run as they ship: their own graph, preprocessing and calibration.
-Writes report.html, report.json and figures.json into SM_MODEL_DIR. `--help` names the hyperparameters.
+Writes report.html, report.json, drift.json and figures.json into SM_MODEL_DIR. `--help` names the hyperparameters.
 """
 
 import sys
@@ -32,7 +32,7 @@ from training.evaluation_shape import EvaluatedFiles, IncumbentFigures, Report, 
 from training.metrics import format_metric
 from training.prices import priced, summed
 from training.program import run_program, say
-from training.report import write_figures, write_report
+from training.report import write_drift, write_figures, write_report
 from training.shapes import read_document
 from training.shipped import Answers, Shipped
 from training.usage import Timings, peak_memory_mb
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     for problem in problems:
         say(f"problem: {problem}")
     write_report(channels.model_dir, report, answers.pictures, candidate.preprocess)
+    write_drift(channels.model_dir, candidate.drift)
     write_figures(channels.model_dir, report)  # last: who finds it finds all
     say_metrics(evaluation)
 

@@ -1,4 +1,4 @@
-"""The shapes of report.json and figures.json, and of what the evaluation is given: trials.json and `steps`.
+"""The shapes of report.json, figures.json and drift.json, and of what the evaluation is given: trials.json and `steps`.
 
 Numbers are written with six significant digits.
 Shares and probabilities lie in 0..1, times are seconds. Classes go by the names of their folders, files by their paths
@@ -8,6 +8,7 @@ within the data set.
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from training.drift import DriftBaseline
 from training.record import TrainingRecord
 from training.report_shape import BadFileFigures, SplitFigures
 
@@ -24,6 +25,19 @@ class ModelFigures(TypedDict):
     temperature: float
     threshold: float
     logit_threshold: float
+
+
+class DriftFigures(TypedDict):
+    """drift.json: what the model's own manifest tells of its validation pictures, where its watcher finds it.
+
+    model        the version that the model's log lines name
+    classes      their names by index
+    precisions   the baseline of every precision that may serve
+    """
+
+    model: str
+    classes: Sequence[str]
+    precisions: Mapping[str, DriftBaseline]
 
 
 class EvaluatedFiles(TypedDict):

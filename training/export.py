@@ -13,8 +13,11 @@ from safetensors.torch import save
 from torch import nn
 
 from serving.manifest import FORMAT, INT8_GRAPH
+from serving.sampled import Numbers
 from training.backbones import Backbone
+from training.calibrate import softmax
 from training.data import display_name
+from training.drift import drift_baseline
 from training.engine import computes_bf16, to_graph, traced
 from training.features import Features
 from training.onnx_file import onnx_of
@@ -62,6 +65,7 @@ class Exported:
 
     int8       None where it was not wanted, or may not serve
     judged     by precision, f32 always among them; `onnx` is judged in f32
+    looks      what the validation pictures look like, [pictures, looks]
     valid      the precisions that may serve, the fastest first
     """
 
@@ -70,6 +74,7 @@ class Exported:
     onnx: bytes
     judged: Mapping[str, Judged]
     judged_onnx: Judged
+    looks: Numbers
     valid: tuple[str, ...]
 
     @property
@@ -129,13 +134,13 @@ def export(
         with timings.stage("quantize"):
             graphs["int8"] = (quantized(graph, splits["train"].pictures, preprocess, threads), "f32")
     with timings.stage("validation"):
-        expected, found = logits_of(network, graphs, valid.pictures, preprocess, threads)
+        expected, found, looks = logits_of(network, graphs, valid.pictures, preprocess, threads)
         judged = {name: judge(expected, one, valid.labels, parameters.unknown_keep) for name, one in found.items()}
     judged_onnx = judged.pop("onnx")
     require_exact("model.xml", judged["f32"])
     require_exact("model.onnx", judged_onnx)
     good = validated(judged, log)
-    return Exported(graph, graphs["int8"][0] if "int8" in good else None, onnx, judged, judged_onnx, good)
+    return Exported(graph, graphs["int8"][0] if "int8" in good else None, onnx, judged, judged_onnx, looks, good)
 
 
 def write(folder: Path, model: Classifier, exported: Exported, facts: Mapping[str, Any]) -> None:
@@ -160,7 +165,7 @@ def write(folder: Path, model: Classifier, exported: Exported, facts: Mapping[st
         "backbone": model.backbone.name,
         "classes": [{"index": n, "folder": name, "name": display_name(name)} for n, name in enumerate(model.classes)],
         "precision": exported.precision,
-        "precisions": {name: _calibrated(exported.judged[name]) for name in exported.valid},
+        "precisions": {name: _calibrated(exported.judged[name], exported.looks) for name in exported.valid},
         **facts,
         "files": {name: _sha256(folder / name) for name in written},
     }
@@ -168,12 +173,13 @@ def write(folder: Path, model: Classifier, exported: Exported, facts: Mapping[st
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _calibrated(one: Judged) -> dict[str, Any]:
+def _calibrated(one: Judged, looks: Numbers) -> dict[str, Any]:
     return {
         "temperature": one.temperature,
         "threshold": one.limits.probability,
         "logit_threshold": one.limits.logit,
         **_figures(one),
+        "drift": drift_baseline(one.logits, softmax(one.logits, one.temperature), looks),
     }
 
 

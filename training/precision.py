@@ -15,6 +15,7 @@ from torch import nn
 
 from serving.manifest import PRECISIONS
 from serving.preprocess import Preprocess
+from serving.sampled import Numbers, look
 from training.batches import Reader
 from training.calibrate import Labels, Limits, Logits, fit_temperature, limits_for, softmax
 from training.data import Picture
@@ -54,24 +55,27 @@ def logits_of(
     pictures: Sequence[Picture],
     preprocess: Preprocess,
     threads: int,
-) -> tuple[Logits, dict[str, Logits]]:
+) -> tuple[Logits, dict[str, Logits], Numbers]:
     """Logits [pictures, classes] of torch, and of every graph by its name, one picture at a time as in serving.
 
+    The third is what the pictures look like [pictures, looks] (`serving.sampled`).
     graphs: name -> (graph, what it computes in). Each picture is read once. Raises TrainingError for one that is gone.
     """
     compiled = {name: Compiled(for_one(graph, preprocess), threads, kind) for name, (graph, kind) in graphs.items()}
     requests = {name: [one.request() for _ in range(threads)] for name, one in compiled.items()}
     expected: list[Logits] = []
     found: dict[str, list[Logits]] = {name: [] for name in graphs}
+    looks: list[Numbers] = []
     with ThreadPoolExecutor(threads) as pool:
         order = torch.arange(len(pictures)).split(BATCH)  # type: ignore[no-untyped-call]
         for batch in Reader(pool, preprocess).views(pictures, order, lambda _, pixels: preprocess.to_input(pixels)):
             with torch.no_grad():
                 expected.append(network(normalised(batch, preprocess)).numpy())
+            looks += map(look, batch)
             for name, own in requests.items():
                 for part in pool.map(_one_by_one, own, np.array_split(batch, threads)):
                     found[name] += part
-    return np.concatenate(expected), {name: np.concatenate(parts) for name, parts in found.items()}
+    return np.concatenate(expected), {name: np.concatenate(parts) for name, parts in found.items()}, np.array(looks)
 
 
 def _one_by_one(request: Any, batch: Batch) -> list[Logits]:

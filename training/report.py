@@ -1,4 +1,4 @@
-"""The files that an evaluation leaves: report.html, report.json and figures.json.
+"""The files that an evaluation leaves: report.html, report.json, drift.json and figures.json.
 
 What is in them: `training.evaluation_shape`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from serving.preprocess import Preprocess
 from training.data import Picture
-from training.evaluation_shape import Figures, Report
+from training.evaluation_shape import DriftFigures, Figures, Report
 from training.pictures import thumbnail
 from training.report_page import page
 
@@ -26,6 +26,11 @@ def write_report(folder: Path, report: Report, pictures: Iterable[Picture], prep
     small = {one.name: thumbnail(one, preprocess) for one in pictures if one.name in wanted}
     whole = page(report, {name: found for name, found in small.items() if found})
     (folder / "report.html").write_text(whole, encoding="utf-8")
+
+
+def write_drift(folder: Path, baseline: DriftFigures) -> None:
+    """Writes drift.json: what the model's answers in service are to be compared with."""
+    _write_json(folder / "drift.json", baseline)
 
 
 def write_figures(folder: Path, report: Report) -> None:

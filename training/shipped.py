@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,10 @@ from serving.preprocess import Preprocess
 from training.archive import unpack
 from training.calibrate import Labels, Limits, Logits, Probabilities, softmax
 from training.data import Picture
+from training.drift import DriftBaseline
 from training.engine import Compiled, computes_bf16, for_one
 from training.errors import TrainingError
-from training.evaluation_shape import ModelFigures
+from training.evaluation_shape import DriftFigures, ModelFigures
 from training.features import BadFile
 from training.pictures import Reading, read
 from training.record import FILE as TRAINING
@@ -34,12 +35,17 @@ class _Class(TypedDict):
     name: str
 
 
+class _Precision(TypedDict):
+    drift: DriftBaseline
+
+
 class _Manifest(TypedDict):
     """The members of model.json that are needed here."""
 
     version: str
     backbone: str
     classes: Sequence[_Class]
+    precisions: Mapping[str, _Precision]
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class Shipped:
             "temperature": precision.temperature,
             "threshold": precision.threshold,
             "logit_threshold": precision.logit_threshold,
+        }
+        self.drift: DriftFigures = {
+            "model": manifest["version"],
+            "classes": [one["name"] for one in manifest["classes"]],
+            "precisions": {name: one["drift"] for name, one in manifest["precisions"].items()},
         }
         self.preprocess = Preprocess.load(folder / "preprocess.json")
         self._threads = threads

@@ -12,13 +12,20 @@ import pytest
 from kennel import served
 from kennel.batches import BATCH_FIELDS
 from kennel.errors import InvalidBatch, InvalidRun
-from kennel.settings import classify_settings, plan_batch_settings, site_settings, validate_run_settings
+from kennel.settings import (
+    classify_settings,
+    plan_batch_settings,
+    site_settings,
+    validate_run_settings,
+    watch_drift_settings,
+)
 from moto import mock_aws
 
 from functions.classify import app as classify
 from functions.plan_batch import app as plan_batch
 from functions.site import app as site
 from functions.validate_run import app as validate_run
+from functions.watch_drift import app as watch_drift
 from tests.unit.fakes import BUCKET, ENDPOINT, LambdaContext, Runtime, png
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -26,7 +33,8 @@ NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 PIPELINE = [name for name in NAMES if name.removeprefix("bad_").startswith("pipeline_")]
 BATCH = [name for name in NAMES if name.removeprefix("bad_").startswith("batch_")]
 SITE = [name for name in NAMES if name.startswith("site_")]
-REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *BATCH, *SITE)]
+DRIFT = [name for name in NAMES if name.startswith("drift_")]
+REQUESTS = [name for name in NAMES if name not in (*PIPELINE, *BATCH, *SITE, *DRIFT)]
 
 # Event -> (status, slug, a part of the detail). Every bad_*.json must be here.
 REFUSED = {
@@ -144,6 +152,7 @@ ENVIRONMENT = {
     "SERVING_REPOSITORY_URI": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel",
     "DEFAULTS": "{}",
     "API_AUTH": "API_KEY",
+    "LOG_GROUP": "/aws/sagemaker/Endpoints/kennel",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -154,8 +163,9 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[None]:
     """The environment and the data bucket that the events are written for. No event changes either."""
-    settings = (classify_settings, plan_batch_settings, site_settings, validate_run_settings)
-    caches = (*settings, classify._s3, classify._session, plan_batch._client, site._client, validate_run._s3)
+    settings = (classify_settings, plan_batch_settings, site_settings, validate_run_settings, watch_drift_settings)
+    clients = (classify._s3, classify._session, plan_batch._client, site._client, validate_run._s3, watch_drift._client)
+    caches = (*settings, *clients)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -315,3 +325,12 @@ def test_the_carolina_dog_is_the_very_event_people_know() -> None:
         "url": "https://s3.amazonaws.com/cdn-origin-etr.akc.org/wp-content/uploads/2017/11/20113314/"
         "Carolina-Dog-standing-outdoors.jpg"
     }
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_hours_are_looked_at_for_drift(stack: Runtime, in_service: None, name: str) -> None:
+    boto3.client("logs").create_log_group(logGroupName=ENVIRONMENT["LOG_GROUP"])
+
+    found = watch_drift.handler(load(name), LambdaContext())
+
+    assert (found["event"], found["until"][:16]) == ("no samples", load(name)["time"][:16])

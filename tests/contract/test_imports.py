@@ -35,9 +35,10 @@ RULES = {
     "functions": rule({"kennel"}, {*AWS, "aws_lambda_powertools"}),
     # Clients come in as arguments: botocore is for its exceptions.
     "layers/common/kennel": rule({"kennel"}, {"botocore", "aws_lambda_powertools"}),
-    # Data arrives by SM_CHANNEL_*, never by boto3. Shared with serving: the preprocessing, and what a whole model is.
+    # Data arrives by SM_CHANNEL_*, never by boto3. Shared with serving: the preprocessing, what a whole model is, and
+    # what is sampled of a picture.
     "training": rule(
-        {"training", "serving.preprocess", "serving.manifest"},
+        {"training", "serving.preprocess", "serving.manifest", "serving.sampled"},
         never={*AWS, "sagemaker", "aws_lambda_powertools", "requests"},
     ),
     # Torch never enters the serving image.
@@ -91,11 +92,11 @@ def test_a_function_imports_no_other_function() -> None:
         assert not [name for _, name in imports(path) if name.startswith(("functions", "app"))], path
 
 
-def test_training_takes_two_modules_of_serving_only() -> None:
+def test_training_takes_three_modules_of_serving_only() -> None:
     taken = {
         name.split(".")[1] for path in files("training") for _, name in imports(path) if name.startswith("serving")
     }
-    assert taken <= {"preprocess", "manifest"}
+    assert taken <= {"preprocess", "manifest", "sampled"}
 
 
 def test_nobody_imports_the_embedded_aws_the_benchmarks_or_the_tests() -> None:

@@ -132,7 +132,7 @@ def test_functions_get_exactly_the_environment_they_read() -> None:
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
     }
-    for function in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch"):
+    for function in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch", "WatchDrift"):
         name = f"{function}Function"
         reader = re.sub(r"(?<!^)([A-Z])", r"_\1", function).lower() + "_settings"
         given = {key for key in FUNCTIONS[name]["Environment"]["Variables"] if not key.startswith("POWERTOOLS_")}

@@ -40,6 +40,7 @@ SUBSTITUTIONS = {
     "EndpointErrorsAlarm": "errors",
     "EndpointLatencyAlarm": "latency",
     "ModelErrorsAlarm": "model-errors",
+    "DriftSampleShare": "0.1",
     "SubnetId": "subnet-1",
     "SecurityGroupId": "sg-1",
     "InstanceProfileArn": "arn:aws:iam::000000000000:instance-profile/kennel",

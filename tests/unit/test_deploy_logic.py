@@ -112,6 +112,28 @@ def test_a_serverless_endpoint_has_no_instances_and_does_not_scale() -> None:
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 7}
 
 
+def test_pictures_are_captured_only_where_the_run_says_so() -> None:
+    world = World()
+    run(world)
+    assert "DataCaptureConfig" not in world.arguments("sagemaker:createEndpointConfig")
+
+    world = World()
+    world.plan = make_plan({"endpoint": {"capture_percent": 20}})
+    run(world)
+    assert world.arguments("sagemaker:createEndpointConfig")["DataCaptureConfig"] == {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 20,
+        "DestinationS3Uri": "s3://artifacts/captured/first-1a2b3c4d",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    }
+
+
+def test_the_container_is_told_what_share_of_the_pictures_to_sample() -> None:
+    world = World()
+    run(world)
+    assert world.arguments("sagemaker:createModel")["PrimaryContainer"]["Environment"] == {"SERVING_SAMPLE": "0.1"}
+
+
 def test_scaling_may_follow_requests_at_once_or_a_measured_rate() -> None:
     world = World()
     world.plan = make_plan({"endpoint": {"target_metric": "concurrency", "target_concurrent_requests": 1.5}})

@@ -83,3 +83,9 @@ def test_what_the_caller_did_not_choose_follows_what_it_chose() -> None:
     )
     assert parse_run({}, stack)["endpoint"]["target_metric"] == "concurrency"
     assert parse_run({"endpoint": {"requests_per_second": 9}}, stack)["endpoint"]["target_metric"] == "invocations"
+
+
+def test_pictures_of_a_serverless_endpoint_cannot_be_captured() -> None:
+    assert parse_run({"endpoint": {"capture_percent": 5}}, {})["endpoint"]["capture_percent"] == 5
+    with pytest.raises(InvalidRun, match=r"endpoint\.capture_percent: SageMaker keeps no pictures"):
+        parse_run({"endpoint": {"capture_percent": 5, "serving": "serverless"}}, {})

@@ -26,7 +26,7 @@ from serving.model import Model, Outcome
 from serving.preprocess import MAX_BYTES
 from serving.remembered import Remembered
 from serving.request import several
-from serving.settings import cores
+from serving.settings import cores, read_settings
 from serving.workers import Workers
 from tests.bad_pictures import encode, jpeg_of_size, png_of_size, scenery, sixteen_bit_rgb_png, turned, webp_of_size
 from tests.tiny_model import COLOURS, expected_logits, write_model_directory
@@ -402,6 +402,38 @@ class _Slow:
         assert self.go.wait(10)
         self.sizes.append(len(pixels))
         return pixels.astype(np.float32)
+
+
+class TestSampling:
+    """What the log keeps of a share of the pictures, for whoever watches for drift."""
+
+    def test_of_each_sampled_picture_a_line_has_numbers_and_whose_it_was(self, tmp_path: Path) -> None:
+        folder = write_model_directory(tmp_path / "model", version="colours-7")
+        with running(folder, tmp_path / "log", SERVING_SAMPLE="1") as server:
+            server.classify(RED, "trace=abc")
+            server.classify(MULTIPART, content_type=MULTIPART_TYPE)
+            server.classify(RED, "trace=abc")  # answered from memory: seen once
+            lines = [line for line in server.log_lines() if line["event"] == "sampled"]
+
+        one, red, blue = lines
+        assert set(one) == {
+            *("time", "level", "event", "trace", "model", "precision", "index", "confidence", "features")
+        }
+        assert (one["model"], one["precision"], one["index"], one["trace"]) == ("colours-7", "f32", 0, "abc")
+        assert (red["index"], blue["index"]) == (0, 2)
+        # the largest logit, the projections, brightness, contrast, colour, sharpness
+        assert (one["features"][0], one["features"][-4:]) == (pytest.approx(0, abs=1e-3), [0.3333, 0.0, 1.0, 0.0])
+        assert len(one["features"]) == 1 + 7 + 4
+        assert one["confidence"] == pytest.approx(np.exp(0) / np.exp(expected_logits((255, 0, 0))).sum(), abs=1e-4)
+
+    def test_by_default_there_is_none(self, server: ServerProcess) -> None:
+        server.classify(RED, "timing=1")
+        assert "sampled" not in {line["event"] for line in server.log_lines()}
+
+    def test_a_batch_transform_is_no_traffic(self) -> None:
+        asked = {"SERVING_SAMPLE": "0.5"}
+        assert read_settings(asked).sample == 0.5
+        assert read_settings(asked | {"SAGEMAKER_BATCH": "true"}).sample == 0
 
 
 class TestBatchTransform:

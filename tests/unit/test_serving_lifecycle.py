@@ -82,7 +82,7 @@ class TestRefusesToStart:
 
     def test_with_a_format_it_does_not_know(self, model: Path) -> None:
         change(model / "model.json", format=1)
-        self.assert_refused(model, "format 1 is not 3")
+        self.assert_refused(model, "format 1 is not 4")
 
     def test_with_files_elsewhere(self, model: Path) -> None:
         files = json.loads((model / "model.json").read_text())["files"]

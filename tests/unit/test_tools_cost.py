@@ -52,8 +52,17 @@ def test_copies_kept_ready_and_alarms_follow_the_parameters() -> None:
 
 def test_idle_and_serverless_costs_less_than_a_dollar_and_nothing_by_the_request() -> None:
     idle = items(SERVERLESS, 0, ProvisionedConcurrency="0")
-    assert set(idle) == {"Alarms", "Hourly sweep", "S3", "Serving image"}
+    assert set(idle) == {"Alarms", "Hourly sweep", "Hourly watch for drift", "S3", "Serving image"}
     assert 0 < sum(item.high or 0 for item in idle.values()) < 1
+
+
+def test_drift_costs_by_the_share_that_is_sampled_and_nothing_where_none_is() -> None:
+    some, all_of_them = (items(SERVERLESS, 1e8, DriftSampleShare=share) for share in ("0.1", "1"))
+    name = "Drift, lines and metrics"
+    metrics = 5 * PRICES["metric_month"]
+    assert (all_of_them[name].low or 0) - metrics == pytest.approx(10 * ((some[name].low or 0) - metrics))
+    assert not [one for one in items(SERVERLESS, DriftSampleShare="0") if "rift" in one]
+    assert (items(SERVERLESS, 0)["Hourly watch for drift"].high or 0) < 0.01
 
 
 def test_the_sweeps_transitions_are_those_of_the_machine() -> None:

@@ -253,6 +253,7 @@ def test_as_a_process_it_leaves_its_results_and_nothing_beside_them(channels: di
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert sorted(path.name for path in (tmp_path / "result").iterdir()) == [
+        "drift.json",
         "figures.json",
         "report.html",
         "report.json",

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from serving.manifest import read_manifest
 from serving.model import Model, softmax
+from serving.sampled import look
 from tests.bad_pictures import encode, scenery
 from tests.unit.training_world import CLASSES, Job, draw_data, run_job, shape
 from training import backbones
@@ -75,6 +76,22 @@ def test_the_served_model_is_the_trained_one(job: Job, data: Path) -> None:
         assert gap < 1e-3
         assert found.logits.argmax() == expected.argmax()
         assert found.logits.max() == pytest.approx(expected.max(), abs=1e-3)
+
+
+def test_the_baseline_is_what_serving_samples_of_the_validation_pictures(job: Job, data: Path) -> None:
+    served = Model(read_manifest(job.model), threads=1)
+    baseline = job.manifest["precisions"]["f32"]["drift"]
+    samples = []
+    for path in sorted(data.glob("valid/*/*.jpg")):
+        pixels = served.decode(path.read_bytes())
+        samples.append(served.sample(served.logits(pixels[None])[0], look(pixels)))
+
+    assert (baseline["pictures"], sum(baseline["confidence"]["pictures"])) == (9, 9)
+    assert baseline["classes"] == [sum(one["index"] == n for one in samples) for n in range(len(CLASSES))]
+    found = np.array([one["features"] for one in samples])
+    expected = np.array([[one["mean"], one["deviation"]] for one in baseline["features"]])
+    np.testing.assert_allclose(found.mean(axis=0), expected[:, 0], atol=2e-3)
+    np.testing.assert_allclose(found.std(axis=0), expected[:, 1], atol=2e-3)
 
 
 def test_the_manifest_says_where_the_model_came_from(job: Job, data: Path) -> None:

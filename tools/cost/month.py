@@ -21,6 +21,9 @@ TRACES_A_SECOND, TRACES_SHARE = 1, 0.05  # X-Ray's default sampling
 SCALING_ALARMS = 2  # of a target tracking policy
 SWEEP_TRANSITIONS = (10, 14)  # of an hourly sweep with nothing to do, without and with an endpoint; a test walks them
 SWEEP_LOG_BYTES = 2500  # of a transition
+# Watching for drift. Of an hourly call with nothing to read, and of one that reads a busy endpoint's log.
+WATCH_SECONDS, WATCH_LOG_BYTES = (0.3, 60), 1200
+SAMPLE_BYTES, DRIFT_METRICS = 400, 5  # of a sampled picture's line (benchmarks/drift)
 IMAGE_GB = 0.5
 RUN_GB = 0.2  # features, model and report of a run
 
@@ -52,6 +55,7 @@ def month(endpoint: Mapping[str, Any], stack: StackSettings, use: Use, prices: M
         *_function(stack, use, prices),
         *_seen(endpoint, stack, use, prices),
         *_sweeps(prices),
+        *_drift(stack, use, prices),
         *_kept(use, prices),
     ]
     return [item for item in items if item.high != 0]
@@ -106,6 +110,19 @@ def _sweeps(prices: Mapping[str, Any]) -> Iterator[Item]:
     each = prices["state_transition"] + SWEEP_LOG_BYTES / 1e9 * prices["logs_gb"]
     what = f"{SWEEP_TRANSITIONS[0]} to {SWEEP_TRANSITIONS[1]} transitions an hour, and their log"
     yield _item("Hourly sweep", what, HOURS * each, SWEEP_TRANSITIONS)
+
+
+def _drift(stack: StackSettings, use: Use, prices: Mapping[str, Any]) -> Iterator[Item]:
+    share, price = stack.number("DriftSampleShare"), prices["function"]
+    if not share:
+        return
+    memory, (least, most) = stack.memory_gb("WatchDriftFunction"), WATCH_SECONDS
+    calls = HOURS * (price["million_requests"] / 1e6 + WATCH_LOG_BYTES / 1e9 * prices["logs_gb"])
+    low, high = (calls + HOURS * one * memory * price["gb_second"] for one in (least, most if use.requests else least))
+    yield Item("Hourly watch for drift", "one call of the function, and its log", low, high)
+    lines = use.requests * share * SAMPLE_BYTES / 1e9 * (prices["logs_gb"] + prices["storage_gb_month"]["logs"])
+    metrics = DRIFT_METRICS * prices["metric_month"] if use.requests else 0
+    yield _item("Drift, lines and metrics", f"{share:.0%} of the pictures, {DRIFT_METRICS} metrics", lines + metrics)
 
 
 def _kept(use: Use, prices: Mapping[str, Any]) -> Iterator[Item]:

@@ -104,6 +104,7 @@ def plan(
         "expires": _expires(run, asked[""]["expires_after_hours"]),
         "cost": cost.document(),
         "output_uri": f"s3://{settings.artifact_bucket}/runs/{run.name}/",
+        "capture_uri": f"s3://{settings.artifact_bucket}/captured/{run.name}",
     }
 
 

@@ -255,6 +255,15 @@ RUN_FIELDS = (
     ),
     Field("endpoint.rollout_percent", int, "share of the instances that a step moves", 34, 10, 50),
     Field("endpoint.rollout_wait_seconds", int, "how long each step is watched", 300, 0, 3600),
+    Field(
+        "endpoint.capture_percent",
+        int,
+        "share of the requests of which SageMaker keeps pictures and answers, under `captured/RUN/` in the artifact "
+        "bucket, as long as logs are kept; 0: none; `realtime` only",
+        0,
+        0,
+        100,
+    ),
     Field("endpoint.memory_mb", int, "`serverless` only", 3072, choices=(1024, 2048, 3072, 4096, 5120, 6144)),
     Field("endpoint.max_concurrency", int, "`serverless` only: requests at once", 5, 1, 200),
 )
@@ -368,6 +377,8 @@ def _scaling_problems(endpoint: dict[str, Any], own: Mapping[str, object]) -> li
         return [f"endpoint.initial_instances: {start} is outside endpoint.minimum to endpoint.maximum, {low} to {high}"]
     if endpoint["rollout"] != "all_at_once" and (low < 2 or endpoint["serving"] == "serverless"):
         return [f"endpoint.rollout: {endpoint['rollout']} moves some of 2 or more instances; endpoint.minimum is {low}"]
+    if endpoint["capture_percent"] and endpoint["serving"] == "serverless":
+        return ["endpoint.capture_percent: SageMaker keeps no pictures of a serverless endpoint"]
     if "endpoint.target_metric" not in own:
         given = [name for name, targets in _TARGETS.items() if targets & own.keys()]
         endpoint["target_metric"] = given[0] if len(given) == 1 else endpoint["target_metric"]

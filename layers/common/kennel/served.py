@@ -42,7 +42,16 @@ def look(sagemaker: Any, endpoint_name: str) -> Served:
 
 def report_key(served: Served) -> str:
     """Where the run's evaluation has left its report: SageMaker puts what a job leaves under the job's name."""
-    return f"runs/{served.run}/{served.config}-evaluate/output/model/report.json"
+    return f"{_evaluation(served)}report.json"
+
+
+def drift_key(served: Served) -> str:
+    """Where it has left what the answers in service are compared with."""
+    return f"{_evaluation(served)}drift.json"
+
+
+def _evaluation(served: Served) -> str:
+    return f"runs/{served.run}/{served.config}-evaluate/output/model/"
 
 
 def describe(served: Served, report: bytes | None) -> dict[str, object]:

@@ -58,6 +58,14 @@ class CollectBatchSettings(NamedTuple):
     artifact_bucket: str
 
 
+class WatchDriftSettings(NamedTuple):
+    """What `watch_drift` needs: the endpoint, the log group of its instances, the bucket of the baselines."""
+
+    endpoint_name: str
+    log_group: str
+    artifact_bucket: str
+
+
 @cache
 def classify_settings() -> ClassifySettings:
     """The settings of `classify`; raises SettingsError naming the first variable that is missing or malformed."""
@@ -111,6 +119,16 @@ def plan_batch_settings() -> PlanBatchSettings:
 def collect_batch_settings() -> CollectBatchSettings:
     """The settings of `collect_batch`; raises SettingsError naming the variable that is missing."""
     return CollectBatchSettings(artifact_bucket=_text("ARTIFACT_BUCKET"))
+
+
+@cache
+def watch_drift_settings() -> WatchDriftSettings:
+    """The settings of `watch_drift`; raises SettingsError naming the first variable that is missing."""
+    return WatchDriftSettings(
+        endpoint_name=_text("ENDPOINT_NAME"),
+        log_group=_text("LOG_GROUP"),
+        artifact_bucket=_text("ARTIFACT_BUCKET"),
+    )
 
 
 def trace_header() -> str:

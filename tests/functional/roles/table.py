@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import asking, batches, cleaning, deploying, on_ec2, running
+from . import asking, batches, cleaning, deploying, on_ec2, running, watching
 from .paths import Path
 
 
@@ -174,6 +174,15 @@ TABLE: Mapping[str, Row] = {
     **_rows("PlanBatchRole", batches.PLAN_LOG, WriteOwnLogs="no log"),
     **_rows("CollectBatchRole", batches.COLLECT_LOG, WriteOwnLogs="no log"),
     **_rows("ServingRole", batches.JOB_LOG, WriteTransformLogs="no log"),
+    # The watcher of drift
+    **_rows(
+        "WatchDriftRole",
+        watching.WATCHED,
+        SeeOwnEndpoint="the endpoint could not be looked at",
+        ReadSamples="AccessDenied",
+        ReadBaselines="no baseline",
+    ),
+    **_rows("WatchDriftRole", watching.WATCH_LOG, WriteOwnLogs="no log"),
     # The sweeper
     **_rows("SweepStarterRole", cleaning.ABORTED_JOB, StartSweep="no sweep came"),
     **_rows(
@@ -230,6 +239,8 @@ _CODEDEPLOY = "the embedded AWS has no CodeDeploy; AWS's own policy for Lambda d
 NOT_HERE: Mapping[str, str] = {
     "TrafficShiftRole.MoveAlias": _CODEDEPLOY,
     "TrafficShiftRole.HeedAlarm": _CODEDEPLOY,
+    "ServingRole.WriteCaptured": "the embedded AWS takes DataCaptureConfig and captures nothing; SageMaker writes as "
+    "the endpoint's role",
 }
 
 _API_LOGS = "AWS's policy for this role lists it, and API Gateway tries the role when it is set for the account"
