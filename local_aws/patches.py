@@ -25,6 +25,7 @@ from local_aws import (
     metrics,
     models,
 )
+    objects,
 from local_aws.autoscaling import AutoScaling
 from local_aws.dispatch import COVERAGE
 from local_aws.errors import JSON_1_1, Response
@@ -229,6 +230,9 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
 Handler = Callable[..., Awaitable[Response]]
 
 
+        "_persist_object": ("bucket", "key", "obj"),
+        "_object_versions": None,
+        "_version_file_exists": ("bucket_name", "key", "version_id", "account_id"),
 class Handlers(dict[str, Handler]):
     """MiniStack's table of services; one it does not hold is refused in AWS's form, naming COVERAGE.md."""
 
@@ -361,6 +365,8 @@ def untyped_is_json(original: Callable[[str | None, list[str]], bool]) -> Callab
 def _patch_lambda() -> None:
     """Workers as on AWS, logs that end, and metrics of every invocation: MiniStack counts direct ones only."""
     from ministack.core import lambda_runtime  # noqa: PLC0415
+            elif name == "s3":
+                module._persist_object = objects.persisted(module)
     from ministack.services import cloudwatch_logs, lambda_svc  # noqa: PLC0415
 
     cloudwatch_logs._append_log_events = logs.capped(cloudwatch_logs._append_log_events)
