@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import heapq
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +17,17 @@ from local_aws.journal import Journal
 from local_aws.settings import ACCOUNT_ID, REGION
 
 STREAM_EVENTS_MAX = 10_000
-BYTES_MAX = 24_000_000  # of all lines together, as they lie on disk
+# As they lie on disk: of all lines that services of the local AWS write, and of all that came with PutLogEvents.
+BYTES_MAX = 24_000_000
 # What MiniStack saves of the service beside groups and their lines.
 _SAVED = (
     "destinations", "resource_policies", "log_group_policies", "metric_filters", "queries",
     "delivery_sources", "delivery_destinations", "deliveries",
 )  # fmt: skip
 
-_journal: Journal | None = None
-_taken = threading.local()  # `events`: as the last PutLogEvents of this thread stored them
+_journals: dict[str, Journal] = {}  # "own" and "put", once there is a disk to write to
+# `events`: as the last PutLogEvents of this thread stored them; `own`: that they are the local AWS's own.
+_taken = threading.local()
 
 
 def append(group: str, stream: str, lines: Sequence[str]) -> None:
@@ -33,7 +36,11 @@ def append(group: str, stream: str, lines: Sequence[str]) -> None:
     _make(service, group, stream)
     now = int(time.time() * 1000)
     events = [{"timestamp": now, "message": line} for line in lines]
-    service._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": events})
+    _taken.own = True
+    try:
+        service._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": events})
+    finally:
+        _taken.own = False
 
 
 def _make(service: Any, group: str, stream: str) -> None:
@@ -70,11 +77,10 @@ def capped(original: Callable[[dict[str, Any], list[dict[str, Any]]], None]) -> 
 
 def restore(folder: Path) -> None:
     """After MiniStack has loaded its groups: puts the lines back that were taken before, and keeps those to come."""
-    global _journal  # noqa: PLW0603 - one emulator in a process
     service = app._get_module("cloudwatch_logs")
     known = set(service._log_groups)
-    journal = Journal(folder, BYTES_MAX, _forget)
-    for record in journal.replay():
+    journals = {name: Journal(folder / name, BYTES_MAX, _forget) for name in ("own", "put")}
+    for record in heapq.merge(*(one.replay() for one in journals.values()), key=lambda one: float(one["at"])):
         group, stream = record["group"], record.get("stream")
         if "events" in record:
             _make(service, group, stream)
@@ -85,7 +91,7 @@ def restore(folder: Path) -> None:
                 streams.pop(name, None)
             if not stream and group not in known:
                 del service._log_groups[group]
-    _journal = journal
+    _journals.update(journals)
 
 
 def put(original: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, Any]], Response]:
@@ -93,8 +99,9 @@ def put(original: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, A
 
     def wrapped(data: dict[str, Any]) -> Response:
         answer = original(data)
-        if _journal is not None and answer[0] == 200:
-            _journal.append({"group": data["logGroupName"], "stream": data["logStreamName"], "events": _taken.events})
+        if answer[0] == 200:
+            whose = "own" if getattr(_taken, "own", False) else "put"
+            _write(whose, data["logGroupName"], data["logStreamName"], events=_taken.events)
         return answer
 
     return wrapped
@@ -105,11 +112,16 @@ def deleted(original: Callable[[dict[str, Any]], Response]) -> Callable[[dict[st
 
     def wrapped(data: dict[str, Any]) -> Response:
         answer = original(data)
-        if _journal is not None and answer[0] == 200:
-            _journal.append({"group": data["logGroupName"], "stream": data.get("logStreamName")})
+        if answer[0] == 200:
+            _write("put", data["logGroupName"], data.get("logStreamName"))
         return answer
 
     return wrapped
+
+
+def _write(whose: str, group: str, stream: str | None, **members: Any) -> None:
+    if whose in _journals:
+        _journals[whose].append({"at": time.time(), "group": group, "stream": stream, **members})
 
 
 def state(service: Any) -> dict[str, Any]:
@@ -134,6 +146,8 @@ def _forget(records: Iterator[dict[str, Any]]) -> None:
             stream = service._log_groups.get(group, {"streams": {}})["streams"].get(name)
             if stream is not None:
                 stream["events"] = [event for event in stream["events"] if event.get("ingestionTime", 0) > until]
+                if not stream["events"]:
+                    del service._log_groups[group]["streams"][name]
 
 
 def stream_arn(group: str, stream: str) -> str:

@@ -21,14 +21,15 @@ from local_aws.journal import Journal
 from local_aws.settings import time_factor
 
 PERIOD_SECONDS = 10 / time_factor()
-BYTES_MAX = 16_000_000  # of all points together, as they lie on disk: about 100,000
+# As they lie on disk, about 100,000: of all points that the local AWS counts, and of all that came with PutMetricData.
+BYTES_MAX = 16_000_000
 # What MiniStack saves of the service beside the points.
 _SAVED = ("alarms", "composite_alarms", "composite_triggers", "alarm_history", "dashboards", "resource_tags")
 
 _lock = threading.Lock()
 _open: dict[tuple[Any, ...], dict[str, Any]] = {}
 _open_period = 0
-_journal: Journal | None = None
+_journals: dict[str, Journal] = {}  # "own" and "put", once there is a disk to write to
 
 
 def _rounded(value: float) -> float:
@@ -76,7 +77,7 @@ def _add(namespace: str, name: str, dimensions: dict[str, str], point: dict[str,
 def _close() -> None:
     """The running period is over: what it was to become is known, and goes to disk."""
     for (namespace, name, dimensions, _), point in _open.items():
-        _write(namespace, name, dict(dimensions), point)
+        _write("own", namespace, name, dict(dimensions), point)
     _open.clear()
 
 
@@ -85,11 +86,11 @@ def _close() -> None:
 
 def restore(folder: Path) -> None:
     """After MiniStack has loaded its alarms: puts the points back that were taken before, and keeps those to come."""
-    global _journal  # noqa: PLW0603 - one emulator in a process
-    journal = Journal(folder, BYTES_MAX, _forget)
-    for namespace, name, dimensions, point in journal.replay():
-        _add(namespace, name, dimensions, point)
-    _journal = journal
+    for whose in ("own", "put"):
+        journal = Journal(folder / whose, BYTES_MAX, _forget)
+        for namespace, name, dimensions, point in journal.replay():
+            _add(namespace, name, dimensions, point)
+        _journals[whose] = journal
 
 
 def save() -> None:
@@ -106,7 +107,7 @@ def store_datum(original: Callable[..., None], service: Any) -> Callable[..., No
         before = len(points)
         original(namespace, name, dims, *rest)
         for point in points[before:]:
-            _write(namespace, name, dims, point)
+            _write("put", namespace, name, dims, point)
 
     return wrapped
 
@@ -116,10 +117,10 @@ def state(service: Any) -> dict[str, Any]:
     return {name: copy.deepcopy(getattr(service, f"_{name}")) for name in _SAVED}
 
 
-def _write(namespace: str, name: str, dimensions: dict[str, str], point: dict[str, Any]) -> None:
-    if _journal is not None:
+def _write(whose: str, namespace: str, name: str, dimensions: dict[str, str], point: dict[str, Any]) -> None:
+    if whose in _journals:
         told = {member: value for member, value in point.items() if member != "Dimensions"}
-        _journal.append([namespace, name, dimensions, told])
+        _journals[whose].append([namespace, name, dimensions, told])
 
 
 def _forget(records: Iterator[Any]) -> None:

@@ -163,6 +163,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "ministack.services.lambda_svc": {
         "execution_credentials": ("config",),
         "_emit_lambda_logs": ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+        "_probe_peak_memory_mb": ("func",),
         "_functions": None,
         "_emit_lambda_metrics": ("function_name", "duration_ms", "error", "throttle"),
         "_execute_function_warm": ("func", "event", "request_id"),
@@ -398,7 +399,7 @@ def _patch_roles(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
     sfn._update_state_machine = machines.create_machine(sfn._update_state_machine)
     lambda_runtime.execution_credentials = functions.execution_credentials(lambda_runtime.execution_credentials)
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials
-    lambda_svc._emit_lambda_logs = functions.emit_logs(lambda_svc._emit_lambda_logs)
+    lambda_svc._emit_lambda_logs = functions.emit_logs(lambda_svc._probe_peak_memory_mb)
     eventbridge._invoke_target = targets.invoke_target(eventbridge._invoke_target)
 
 
