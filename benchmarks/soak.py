@@ -41,7 +41,7 @@ from benchmarks.parts.emulator import Leavings, watched
 from benchmarks.soaking.killer import Killer
 from benchmarks.soaking.ledger import Ledger
 from benchmarks.soaking.requests import CALLERS, SHOWN, References, Requests
-from benchmarks.soaking.runs import Runs
+from benchmarks.soaking.runs import ORDER, Runs
 from benchmarks.soaking.samples import Samples
 from benchmarks.soaking.victims import KINDS
 from benchmarks.soaking.world import World
@@ -49,6 +49,7 @@ from tools import demo, local_stack
 from tools.progress import Progress
 
 PICTURES = 12
+SHORT = ("head", "ec2", "head")  # the runs of the short form
 SIZES = ("--breeds", "4", "--train", "16", "--valid", "8", "--test", "6")
 JOIN_SECONDS = 120.0
 RECOVERY_GOAL = 30.0
@@ -82,7 +83,10 @@ class Outcome:
 
 
 def soak(minutes: float, seed: int, gap: float, *, once: bool = False) -> Outcome:
-    """Everything from the deployment to the proof that nothing is left. ``once``: it ends when each kind was killed."""
+    """Everything from the deployment to the proof that nothing is left.
+
+    ``once``: it ends when each kind was killed once and then a run has succeeded, or with the time.
+    """
     with watched(local_stack.TIME_FACTOR) as (scratch, state, leavings):
         folder = scratch / "dogs"
         local_stack.run([sys.executable, "-m", "tools.draw_dogs", str(folder), *SIZES], "drawing the pictures")
@@ -97,7 +101,7 @@ def soak(minutes: float, seed: int, gap: float, *, once: bool = False) -> Outcom
 
 def _soaked(world: World, minutes: float, gap: float, once: bool) -> Outcome:
     references, ledger, samples = References(world), Ledger(world), Samples(world)
-    requests, runs = Requests(world, references), Runs(world, ledger, references)
+    requests, runs = Requests(world, references), Runs(world, ledger, references, SHORT if once else ORDER)
     killer = Killer(world, ledger, requests, gap, once)
     first = runs.one("head")
     if first is None or first.status != "SUCCEEDED":
@@ -112,7 +116,10 @@ def _soaked(world: World, minutes: float, gap: float, once: bool) -> Outcome:
     try:
         for thread in (*threads, kills):
             thread.start()
-        _wait(world, minutes, lambda: once and not kills.is_alive(), lambda: _minute(world, requests, runs, samples))
+        enough = (
+            (lambda: not kills.is_alive() and runs.succeeded_since(world.kills[-1].at)) if once else (lambda: False)
+        )
+        _wait(world, minutes, enough, lambda: _minute(world, requests, runs, samples))
     finally:
         world.over.set()
         for thread in (*threads, kills):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from benchmarks.soaking.ledger import Ledger
 from benchmarks.soaking.requests import Requests, recovery
-from benchmarks.soaking.victims import KINDS, kill
+from benchmarks.soaking.victims import kill
 from benchmarks.soaking.world import Kill, World
 from tools import local_stack
 
 # How often each kind comes in one round; rounds are shuffled.
 ROUND = ("endpoint", "endpoint", "function", "function", "job", "job", "instance", "emulator")
+ONCE = ("endpoint", "instance", "emulator", "function", "job")
 WAIT_SECONDS = 240.0  # for a job or an instance to be there
 RECOVERY_SECONDS = 120.0
 
@@ -29,7 +30,7 @@ class Killer:
     ledger: Ledger
     requests: Requests
     gap: float
-    once: bool = False  # each kind once, in the order of KINDS, and no more
+    once: bool = False  # each kind once, and no more
     up_seconds: list[float] = field(default_factory=list)  # from the command to the embedded AWS's answer
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class Killer:
     def run(self) -> None:
         """Until the soak is over."""
         while not self.world.over.is_set():
-            kinds = list(KINDS if self.once else ROUND)
+            kinds = list(ONCE if self.once else ROUND)
             if not self.once:
                 self._chance.shuffle(kinds)
             for kind in kinds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -27,6 +27,7 @@ RESTARTED = "States.ServiceRestart"
 STUCK_SECONDS = 900.0
 POLL_SECONDS = 0.5
 STOPPED_SHARE = 0.12
+LEAST_EPOCHS = 5
 COMMON: dict[str, Any] = {
     "features": {"views": 1},
     # A model that is a little worse than the one before is deployed, too: updates are what is wanted here.
@@ -68,7 +69,7 @@ class Runs:
     world: World
     ledger: Ledger
     references: References
-    epochs: int = 5
+    order: tuple[str, ...] = ORDER
     ended: list[Ended] = field(default_factory=list)
     refused: int = 0
 
@@ -80,7 +81,7 @@ class Runs:
     def run(self) -> None:
         """Until the soak is over; the run that is on its way then is stopped."""
         while not self.world.over.is_set():
-            kind = ORDER[self._number % len(ORDER)]
+            kind = self.order[self._number % len(self.order)]
             self._number += 1
             stop_after = self._chance.uniform(3, 40) if self._chance.random() < STOPPED_SHARE else None
             self.one(kind, stop_after)
@@ -116,7 +117,7 @@ class Runs:
             return machines["batch"], {"pictures": f"s3://{stack.data_bucket}/{DATA_PREFIX}test/"}
         asked = {**COMMON, **INPUTS[kind], "run": f"{kind}-{self._number}"}
         # Another number of epochs is another model.
-        epochs = {"epochs": self.epochs + self._number % 7, "seed": self._number}
+        epochs = {"epochs": LEAST_EPOCHS + self._number % 7, "seed": self._number}
         return machines["pipeline"], {**asked, "train": {**epochs, **INPUTS[kind].get("train", {})}}
 
     def _followed(self, execution: str, began: float, stop_after: float | None) -> tuple[dict[str, Any], bool]:
@@ -154,8 +155,6 @@ class Runs:
             if kill.kind in {"job", "instance"} and kill.recovered is None and kill.at >= ended.began:
                 kill.recovered = self.world.seconds() - kill.at
 
-    def told(self) -> list[dict[str, Any]]:
-        """For the record: how each ended, shortly."""
-        return [
-            {name: value for name, value in asdict(one).items() if value not in ("", [], False)} for one in self.ended
-        ]
+    def succeeded_since(self, since: float) -> bool:
+        """Whether a run that began at that time of the soak or later has succeeded."""
+        return any(one.began >= since and one.status == "SUCCEEDED" for one in self.ended)

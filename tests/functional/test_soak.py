@@ -25,5 +25,6 @@ def test_kills_of_every_kind_lose_nothing_and_leave_nothing() -> None:
     assert outcome.requests.failed == []
     assert sum(outcome.requests.score.values()) > 50
     assert outcome.unwell == []
+    assert outcome.runs.succeeded_since(outcome.world.kills[-1].at)
     left = outcome.leavings
     assert (left.processes, left.files, left.ports) == ([], [], [])
