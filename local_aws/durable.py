@@ -2,8 +2,8 @@
 
 MiniStack saves a service's tables as a whole, when the process ends. Here each change of one is followed by that, which
 is cheap where the tables are small: objects, log lines, metrics, executions and SageMaker's records are written one by
-one, where they change (objects.py, logs.py, metrics.py, stepfunctions/kept.py, store.py). What happens by itself, as
-CloudFormation's making of resources or a build, is saved within seconds (server.py).
+one, where they change (objects.py, logs.py, metrics.py, stepfunctions/kept.py, store.py). What CloudFormation makes is
+saved before anybody is told that a stack is complete; what else happens by itself, as a build, within seconds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ logger = logging.getLogger("local_aws")
 
 Handler = Callable[..., Awaitable[Response]]
 # Those that write their own records, or change nothing.
-APART = {"sagemaker", "application-autoscaling", "sts", "cloudformation"}
+APART = {"sagemaker", "application-autoscaling", "sts"}
 _READS = ("BatchGet", "Describe", "Filter", "Get", "Head", "List", "Lookup", "Search", "Simulate", "Test", "Validate")
 # Written one by one, or passed on and not kept.
 _WRITTEN = {"PutLogEvents", "PutMetricData", "StartExecution", "StartSyncExecution", "StopExecution", "PutEvents"}
 _TRIES = 3
 
 _saving = threading.Lock()
+_stacks_change = threading.Event()
 
 
 def guarded(service: str, handler: Handler) -> Handler:
@@ -36,12 +37,26 @@ def guarded(service: str, handler: Handler) -> Handler:
         return handler
 
     async def kept(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
+        call = Call(service, method, path, headers, body, query)
         answer = await handler(method, path, headers, body, query)
-        if answer[0] < 400 and _changes(Call(service, method, path, headers, body, query)):
+        if service == "cloudformation":
+            _settle(changing=_changes(call), told=answer[2])
+        elif answer[0] < 400 and _changes(call):
             save(states_of(service))
         return answer
 
     return kept
+
+
+def _settle(*, changing: bool, told: bytes | str) -> None:
+    """Saves everything before an answer that tells of no stack in progress any more, once after a change of stacks."""
+    from ministack import app  # noqa: PLC0415 - MiniStack reads its environment when it is imported
+
+    if changing:
+        _stacks_change.set()
+    elif _stacks_change.is_set() and "_IN_PROGRESS" not in str(told):
+        _stacks_change.clear()
+        save(app._build_persistence_save_dict())
 
 
 def _changes(call: Call) -> bool:

@@ -110,6 +110,23 @@ def test_what_was_deleted_does_not_come_back(state: Path) -> None:
         fresh.client("stepfunctions").describe_execution(executionArn=ended)
 
 
+def test_a_stack_that_was_told_to_be_complete_is_there_with_what_it_made_and_a_deleted_one_is_not(state: Path) -> None:
+    aws = up(state)
+    stacks = aws.client("cloudformation")
+    for name in ("gone", "kept"):
+        parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": f"/{name}", "Type": "String", "Value": "x"}}
+        stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"Parameter": parameter}}))
+        stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    stacks.delete_stack(StackName="gone")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="gone", WaiterConfig={"Delay": 1})
+
+    fresh = killed(aws)
+
+    assert [one["StackName"] for one in fresh.client("cloudformation").describe_stacks()["Stacks"]] == ["kept"]
+    found = fresh.client("ssm").get_parameters(Names=["/gone", "/kept"])
+    assert ([one["Name"] for one in found["Parameters"]], found["InvalidParameters"]) == (["/kept"], ["/gone"])
+
+
 def test_versions_of_objects_lie_on_disk_alone_and_can_all_be_read(state: Path) -> None:
     aws = up(state)
     s3 = aws.client("s3")
