@@ -31,6 +31,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from benchmarks.parts.emulator import Leavings, watched
 from benchmarks.soaking.killer import Killer
 from benchmarks.soaking.ledger import Ledger
 from benchmarks.soaking.requests import CALLERS, SHOWN, References, Requests
-from benchmarks.soaking.runs import ORDER, Runs
+from benchmarks.soaking.runs import Runs
 from benchmarks.soaking.samples import Samples
 from benchmarks.soaking.victims import KINDS
 from benchmarks.soaking.world import World
@@ -49,7 +50,7 @@ from tools import demo, local_stack
 from tools.progress import Progress
 
 PICTURES = 12
-SHORT = ("head", "ec2", "head")  # the runs of the short form
+SHORT = ("ec2", "head", "head")  # the runs of the short form
 SIZES = ("--breeds", "4", "--train", "16", "--valid", "8", "--test", "6")
 JOIN_SECONDS = 120.0
 RECOVERY_GOAL = 30.0
@@ -101,7 +102,8 @@ def soak(minutes: float, seed: int, gap: float, *, once: bool = False) -> Outcom
 
 def _soaked(world: World, minutes: float, gap: float, once: bool) -> Outcome:
     references, ledger, samples = References(world), Ledger(world), Samples(world)
-    requests, runs = Requests(world, references), Runs(world, ledger, references, SHORT if once else ORDER)
+    requests = Requests(world, references)
+    runs = Runs(world, ledger, references, SHORT, 0.0) if once else Runs(world, ledger, references)
     killer = Killer(world, ledger, requests, gap, once)
     first = runs.one("head")
     if first is None or first.status != "SUCCEEDED":
@@ -110,7 +112,7 @@ def _soaked(world: World, minutes: float, gap: float, once: bool) -> Outcome:
     runs.ended.clear()
     broken: list[str] = []
     parts: list[tuple[str, Callable[[], None]]] = [("ledger", ledger.run), ("samples", samples.run), ("runs", runs.run)]
-    parts += [(f"caller {number}", lambda number=number: requests.run(number)) for number in range(CALLERS)]
+    parts += [(f"caller {number}", partial(requests.run, number)) for number in range(CALLERS)]
     threads = [threading.Thread(target=_part, args=(world, broken, *one), name=one[0], daemon=True) for one in parts]
     kills = threading.Thread(target=_part, args=(world, broken, "kills", killer.run), name="kills", daemon=True)
     try:

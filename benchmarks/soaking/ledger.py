@@ -17,6 +17,7 @@ from benchmarks.soaking.world import World, patient
 EVERY_SECONDS = 2.0
 OLDER_ONES = 40  # of the older objects, parameters and executions are looked at after each restart; all at the end
 PARAMETERS = 50
+STATUSES = {"RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 GROUP, STREAM, NAMESPACE, PREFIX = "soak", "ledger", "Soak", "soak"
 
 
@@ -82,9 +83,10 @@ class Ledger:
         self.parameters[name] = str(number)
 
     def _line(self, number: int) -> None:
-        event = {"timestamp": int(time.time() * 1000), "message": f"line {number}"}
+        line = f"line {number}"
+        event = {"timestamp": int(time.time() * 1000), "message": line}
         self._clients["logs"].put_log_events(logGroupName=GROUP, logStreamName=STREAM, logEvents=[event])
-        self.lines.append(event["message"])
+        self.lines.append(line)
 
     def _point(self, number: int) -> None:
         datum = {"MetricName": "rounds", "Value": float(number)}
@@ -182,17 +184,20 @@ class Ledger:
         return [f"points of a metric: {count:.0f} of {len(self.points)} are there"] if short else []
 
     def _lost_executions(self, everything: bool) -> list[str]:
-        lost = []
-        for arn in self._some(list(self.executions), everything):
-            told = self.executions[arn]
-            try:
-                is_now = patient(lambda arn=arn: self._clients["stepfunctions"].describe_execution(executionArn=arn))
-            except ClientError as error:
-                lost.append(f"execution {arn}: {error}")
-                continue
-            if told not in {"RUNNING", is_now["status"]}:
-                lost.append(f"execution {arn} was {told} and is {is_now['status']}")
-        return lost
+        told = {arn: self.executions[arn] for arn in self._some(list(self.executions), everything)}
+        now = {arn: self._status(arn) for arn in told}
+        return [
+            f"execution {arn} was {told[arn]} and is {now[arn]}"
+            for arn in told
+            if now[arn] != told[arn] and not (told[arn] == "RUNNING" and now[arn] in STATUSES)
+        ]
+
+    def _status(self, execution: str) -> str:
+        client = self._clients["stepfunctions"]
+        try:
+            return str(patient(lambda: client.describe_execution(executionArn=execution))["status"])
+        except ClientError as error:
+            return str(error)
 
     def _lost_results(self, everything: bool) -> list[str]:
         return [

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,8 @@ class References:
         s3, bucket = boto3.client("s3"), self.world.stack.artifact_bucket
         listed = patient(lambda: s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{model}/")).get("Contents", [])
         for key in (one["Key"] for one in listed if one["Key"].endswith("model.tar.gz")):
-            body = patient(lambda key=key: s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-            answers = self._answers(model, body)
-            if answers:
+            read = partial(s3.get_object, Bucket=bucket, Key=key)
+            if answers := self._answers(model, patient(read)["Body"].read()):
                 self.known[model] = answers
                 return True
         return False

@@ -70,6 +70,7 @@ class Runs:
     ledger: Ledger
     references: References
     order: tuple[str, ...] = ORDER
+    stopped_share: float = STOPPED_SHARE
     ended: list[Ended] = field(default_factory=list)
     refused: int = 0
 
@@ -83,7 +84,7 @@ class Runs:
         while not self.world.over.is_set():
             kind = self.order[self._number % len(self.order)]
             self._number += 1
-            stop_after = self._chance.uniform(3, 40) if self._chance.random() < STOPPED_SHARE else None
+            stop_after = self._chance.uniform(3, 40) if self._chance.random() < self.stopped_share else None
             self.one(kind, stop_after)
 
     def one(self, kind: str, stop_after: float | None = None) -> Ended | None:
@@ -103,7 +104,7 @@ class Runs:
         ended = self._judged(kind, began, found, stopped)
         self.ended.append(ended)
         self._recover(ended)
-        why = f": {ended.error}: {ended.cause}"[:160] if ended.error else ""
+        why = " ".join(f": {ended.error}: {ended.cause}".split())[:160] if ended.error else ""
         mark = "" if ended.well else "NOT WELL: "
         self.world.say(f"{mark}run {kind} ended {ended.status} after {ended.seconds:.0f} s{why}")
         if found["status"] == "SUCCEEDED" and kind != "batch":
@@ -117,7 +118,7 @@ class Runs:
             return machines["batch"], {"pictures": f"s3://{stack.data_bucket}/{DATA_PREFIX}test/"}
         asked = {**COMMON, **INPUTS[kind], "run": f"{kind}-{self._number}"}
         # Another number of epochs is another model.
-        epochs = {"epochs": LEAST_EPOCHS + self._number % 7, "seed": self._number}
+        epochs = {"epochs": LEAST_EPOCHS + self._number % 7}
         return machines["pipeline"], {**asked, "train": {**epochs, **INPUTS[kind].get("train", {})}}
 
     def _followed(self, execution: str, began: float, stop_after: float | None) -> tuple[dict[str, Any], bool]:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_kills_of_every_kind_lose_nothing_and_leave_nothing() -> None:
-    outcome = soak(minutes=4, seed=1, gap=4, once=True)
+    outcome = soak(minutes=6, seed=1, gap=4, once=True)
 
     assert outcome.broken == []
     assert set(outcome.killer.counts) == set(KINDS)
