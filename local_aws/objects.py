@@ -6,7 +6,9 @@ that versions, encryption headers and notifications are as for any other PutObje
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ministack import app
 
@@ -100,3 +102,22 @@ def delete_uri(uri: str) -> None:
     )
     if status >= 300:
         raise ObjectError(f"could not delete {uri}: {bytes(body or b'')[:300].decode(errors='replace')}")
+
+
+def persisted(service: Any) -> Callable[[str, str, Any], None]:
+    """MiniStack's writing of an object to its file, after which no copy of the bytes stays in memory.
+
+    It forgets those of the object itself, and keeps those of every version of it: all that was ever written to a
+    versioned bucket.
+    """
+    original: Callable[[str, str, Any], None] = service._persist_object
+
+    def wrapped(bucket: str, key: str, record: Any) -> None:
+        original(bucket, key, record)
+        written = isinstance(record, dict) and record.get("body") is None
+        latest = (record.get("version_id") or "null") if written else None
+        for version in service._object_versions.get((bucket, key), []):
+            if version["version_id"] == latest or service._version_file_exists(bucket, key, version["version_id"]):
+                version["data"] = None
+
+    return wrapped

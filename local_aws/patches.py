@@ -15,6 +15,7 @@ from typing import Any
 from local_aws import (
     codebuild,
     credentials,
+    durable,
     ec2_images,
     ec2_instances,
     faults,
@@ -24,12 +25,14 @@ from local_aws import (
     logs,
     metrics,
     models,
+    objects,
 )
 from local_aws.autoscaling import AutoScaling
 from local_aws.dispatch import COVERAGE
 from local_aws.errors import JSON_1_1, Response
 from local_aws.sagemaker import stack_resources
 from local_aws.sagemaker.api import SageMaker
+from local_aws.settings import Paths
 
 # module -> name -> parameter names (None: a table or a value, not a function)
 SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
@@ -39,16 +42,23 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "SERVICE_HANDLERS": None,
         "_version": (),
         "_build_persistence_save_dict": (),
-        "save_all": ("services",),
+        "SERVICE_REGISTRY": None,
+        "_state_map": None,
         "_get_module": ("name",),
         "_ct_event_name": ("service", "method", "path", "headers", "query_params"),
         "call_service_handler_sync": ("handler", "method", "path", "headers", "body", "query_params", "timeout"),
     },
+    "ministack.core.persistence": {"save_state": ("service", "data")},
     "ministack.core.router": {"SERVICE_PATTERNS": None, "_is_aws_service_name": ("scope_name",)},
     "ministack.core.responses": {"_service_model": ("service",)},
     "ministack.services.stepfunctions": {
         "_create_state_machine": ("data",),
         "_update_state_machine": ("data",),
+        "_delete_state_machine": ("data",),
+        "get_state": (),
+        "_state_machine_versions": None,
+        "_state_machine_aliases": None,
+        "_map_runs": None,
         "_tags": None,
         "_SFN_WAIT_SCALE": None,
         "_executions": None,
@@ -153,6 +163,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "ministack.services.lambda_svc": {
         "execution_credentials": ("config",),
         "_emit_lambda_logs": ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+        "_probe_peak_memory_mb": ("func",),
         "_functions": None,
         "_emit_lambda_metrics": ("function_name", "duration_ms", "error", "throttle"),
         "_execute_function_warm": ("func", "event", "request_id"),
@@ -166,6 +177,17 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_append_log_events": ("stream", "events"),
         "_log_events_lock": None,
         "_log_records": None,
+        "get_state": (),
+        "_destinations": None,
+        "_resource_policies": None,
+        "_log_group_policies": None,
+        "_metric_filters": None,
+        "_queries": None,
+        "_delivery_sources": None,
+        "_delivery_destinations": None,
+        "_deliveries": None,
+        "_delete_log_group": ("data",),
+        "_delete_log_stream": ("data",),
         "_put_log_events": ("data",),
         "_filter_log_events": ("data",),
         "_resolve_log_group_name": ("data",),
@@ -186,6 +208,13 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "ministack.services.cloudwatch": {
         "_metrics": None,
         "_alarms": None,
+        "get_state": (),
+        "_composite_alarms": None,
+        "_composite_triggers": None,
+        "_alarm_history": None,
+        "_dashboards": None,
+        "_resource_tags": None,
+        "_store_datum": ("namespace", "name", "dims", "ts", "unit", "value", "values", "counts", "stat_values"),
         "_metric_bucket": ("key",),
         "_dims_key": ("dims",),
         "_dims_from_list": ("dimensions",),
@@ -202,6 +231,9 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_buckets": None,
         "_get_object_data": ("bucket_name", "key", "version_id"),
         "_bucket_policies": None,
+        "_persist_object": ("bucket", "key", "obj"),
+        "_object_versions": None,
+        "_version_file_exists": ("bucket_name", "key", "version_id", "account_id"),
     },
     "ministack.core.iam_evaluator": {
         "_resolve_managed_policy_document": ("policy_arn", "account_id"),
@@ -237,7 +269,7 @@ class Handlers(dict[str, Handler]):
         from local_aws.iam import gate  # noqa: PLC0415 - MiniStack reads its environment when it is imported
 
         found = super().get(service, default) or functools.partial(_refuse_service, service)
-        return gate.guarded(service, faults.guarded(service, found))
+        return gate.guarded(service, faults.guarded(service, durable.guarded(service, found)))
 
 
 async def _refuse_service(service: str, *_: Any) -> Response:
@@ -270,15 +302,31 @@ def apply(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
     app._get_module = _patched_on_load(app._get_module, sagemaker)
 
 
+def restore(paths: Paths) -> None:
+    """After MiniStack has loaded what it saved: puts back what was written one by one, and goes on writing it."""
+    from local_aws.stepfunctions import kept  # noqa: PLC0415
+
+    logs.restore(paths.logs)
+    metrics.restore(paths.metrics)
+    kept.restore(paths.executions)
+
+
+def finish() -> None:
+    """Before an orderly end: what would still have been written goes to disk."""
+    metrics.save()
+
+
 def _patch_stepfunctions(sagemaker: SageMaker, model: Callable[[str], Any]) -> None:
     from ministack.services import eventbridge, scheduler  # noqa: PLC0415
     from ministack.services import stepfunctions as sfn  # noqa: PLC0415
 
-    from local_aws.stepfunctions import machine, running, schedules, sync, tasks, tokens  # noqa: PLC0415
+    from local_aws.stepfunctions import kept, machine, running, schedules, sync, tasks, tokens  # noqa: PLC0415
 
     sfn._service_model = model
     sfn._add_event = machine.add_event(sfn._add_event)
-    sfn._start_execution = machine.start_execution(sfn._start_execution)
+    sfn._start_execution = kept.started(machine.start_execution(sfn._start_execution))
+    sfn._delete_state_machine = kept.machine_deleted(sfn._delete_state_machine)
+    sfn.get_state = kept.state
     sfn._run_execution = machine.run_execution(sfn._run_execution)
     sfn._fail_execution = machine.fail_execution(sfn._fail_execution)
     sfn._execute_task = tasks.Tasks(sync.Synchronous(sagemaker.service)).execute
@@ -318,6 +366,8 @@ def _patched_on_load(original: Callable[[str], Any], sagemaker: SageMaker) -> Ca
             elif name == "ec2":
                 ec2_images.add_images(module._STUB_AMIS)
                 module.load_persisted_state = ec2_instances.restored(module)
+            elif name == "s3":
+                module._persist_object = objects.persisted(module)
             elif name == "ssm":
                 ec2_images.add_parameters(module._PUBLIC_AMI_PARAMETERS)
         return module
@@ -349,7 +399,7 @@ def _patch_roles(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
     sfn._update_state_machine = machines.create_machine(sfn._update_state_machine)
     lambda_runtime.execution_credentials = functions.execution_credentials(lambda_runtime.execution_credentials)
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials
-    lambda_svc._emit_lambda_logs = functions.emit_logs(lambda_svc._emit_lambda_logs)
+    lambda_svc._emit_lambda_logs = functions.emit_logs(lambda_svc._probe_peak_memory_mb)
     eventbridge._invoke_target = targets.invoke_target(eventbridge._invoke_target)
 
 
@@ -364,6 +414,10 @@ def _patch_lambda() -> None:
     from ministack.services import cloudwatch_logs, lambda_svc  # noqa: PLC0415
 
     cloudwatch_logs._append_log_events = logs.capped(cloudwatch_logs._append_log_events)
+    cloudwatch_logs._put_log_events = logs.put(cloudwatch_logs._put_log_events)
+    cloudwatch_logs._delete_log_group = logs.deleted(cloudwatch_logs._delete_log_group)
+    cloudwatch_logs._delete_log_stream = logs.deleted(cloudwatch_logs._delete_log_stream)
+    cloudwatch_logs.get_state = functools.partial(logs.state, cloudwatch_logs)
     cloudwatch_logs._filter_log_events = log_search.paged(cloudwatch_logs._filter_log_events)
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_workers.worker_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     lambda_runtime.Worker._drain_stderr_bounded = lambda_workers.drain_log
@@ -393,6 +447,8 @@ def patch_alarms(tell: Callable[[], None]) -> None:
     from local_aws import alarms  # noqa: PLC0415
 
     service._evaluate_alarm = alarms.evaluate_and(tell)
+    service._store_datum = metrics.store_datum(service._store_datum, service)
+    service.get_state = functools.partial(metrics.state, service)
 
 
 def patch_builds(builds: codebuild.Builds) -> None:

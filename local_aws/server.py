@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local_aws import internal
+from local_aws import durable, internal
 from local_aws.processes import reap
 from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds, time_factor
 
@@ -28,8 +28,9 @@ SERVICES = (
 
 def configure(paths: Paths, port: int) -> None:
     """MiniStack's settings: it reads them from the environment when it is imported."""
-    scratch = (paths.jobs, paths.models, paths.instances, paths.tmp)
-    for folder in (paths.root, paths.ministack, paths.s3, paths.images, *scratch):
+    for folder in paths.passing:  # a killed one has left them
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (paths.root, paths.ministack, paths.s3, paths.images, *paths.passing):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(
         {
@@ -74,6 +75,7 @@ class Emulator:
         self.port = port
         self.ministack = app
         self.iam = iam
+        self.patches = patches
         self.changed = False
         self._autosaving: asyncio.Task[None] | None = None
         self.sagemaker = SageMaker(paths)
@@ -88,16 +90,12 @@ class Emulator:
         app.SERVICE_HANDLERS["ec2"] = self.ec2.handle
 
     async def autosave(self) -> None:
-        """Saves MiniStack's services while they change, so that a killed emulator remembers its stacks, too.
-
-        Logs and metrics are big and change with every request: they are saved only at an orderly end.
-        """
+        """Saves MiniStack's services while they change by themselves (durable.py saves what a request has changed)."""
         while True:
             await asyncio.sleep(autosave_seconds())
             if self.changed:
                 self.changed = False
-                services = self.ministack._build_persistence_save_dict()
-                self.ministack.save_all({key: get for key, get in services.items() if not key.startswith("cloudwatch")})
+                durable.save(self.ministack._build_persistence_save_dict())
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """ASGI."""
@@ -117,6 +115,7 @@ class Emulator:
 
         async def listening(message: dict[str, Any]) -> None:
             if message["type"] == "lifespan.startup.complete":
+                self.patches.restore(self.paths)
                 self.sagemaker.start()
                 self.scaling.start()
                 self._autosaving = asyncio.create_task(self.autosave())
@@ -132,6 +131,7 @@ class Emulator:
                 await asyncio.to_thread(self.sagemaker.abandon_jobs)
                 await asyncio.to_thread(self.ec2.instances.abandon)
                 await self.sagemaker.endpoints.shutdown()
+                self.patches.finish()
             return message
 
         await self.ministack.app(scope, ending, listening)
@@ -193,7 +193,7 @@ def run(root: Path, port: int) -> None:
         asyncio.run(serve(Emulator(paths, port), listener))
     finally:
         reap(paths.root)
-        for folder in (paths.tmp, paths.jobs, paths.models, paths.instances):
+        for folder in paths.passing:
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             paths.info.rename(paths.info.with_suffix(".last.json"))

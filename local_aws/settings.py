@@ -70,6 +70,26 @@ class Paths:
         """TMPDIR of everything the local AWS starts."""
         return self.root / "tmp"
 
+    @property
+    def passing(self) -> tuple[Path, ...]:
+        """What belongs to running processes and goes with them."""
+        return self.jobs, self.models, self.instances, self.tmp
+
+    @property
+    def executions(self) -> Path:
+        """Executions of state machines, a file each."""
+        return self.root / "executions"
+
+    @property
+    def logs(self) -> Path:
+        """Lines of CloudWatch Logs, as they came."""
+        return self.root / "logs"
+
+    @property
+    def metrics(self) -> Path:
+        """Points of CloudWatch metrics, as they came."""
+        return self.root / "metrics"
+
 
 def stop_grace_seconds() -> float:
     """Seconds from SIGTERM to SIGKILL of a stopped training job: AWS gives 120; LOCAL_AWS_STOP_GRACE shortens it."""

@@ -2,7 +2,8 @@
 
 demo [--data DIR]          embedded AWS up, sam build, sam deploy, upload, pipeline, predictions; then all is stopped
 demo --full [--data DIR]   the whole pipeline instead: tune, train three ways, update, scale, tear down
-up   [--data DIR]          the same as demo, but left running; writes .local/stack.json, prints a curl line and a page
+up   [--data DIR]          the same as demo, but left running; writes .local/stack.json, prints a curl line and a page.
+                           Where that was killed, or the machine was switched off, it is started again as it was
 down                       stops what `up` left running and removes its state
 """
 
@@ -93,18 +94,16 @@ def whole(console: Console, data: Path | None) -> None:
 
 
 def up(console: Console, data: Path | None) -> None:
-    """Run the main job and leave the stack running for its user."""
-    if STACK_FILE.exists():
+    """Run the main job and leave the stack running for its user; start one again that has ended without ``down``."""
+    if not STACK_FILE.exists():
+        stack = _from_nothing(console, data)
+    elif local_stack.is_up(STATE):
         raise DemoError("a local stack is up already ('make down' stops it)")
-    with tempfile.TemporaryDirectory(prefix="kennel-") as scratch:
-        try:
-            stack, pictures = main_job(console, data, Path(scratch), STATE)
-        except BaseException:
-            with local_stack.stopped_afterwards(STATE):
-                raise
-        shown = LOCAL / f"picture{pictures[0].suffix.lower()}"
-        shutil.copyfile(pictures[0], shown)
+    else:
+        stack = _again()
+        console.print("It had ended without 'make down', and is up again with all that was in it.", highlight=False)
     stack.save(STACK_FILE)
+    shown = next(LOCAL.glob("picture.*"))
     console.print(f"\nThe stack is up ({_shown(STACK_FILE)}); 'make down' stops it. Ask it:\n", highlight=False)
     print(
         f"curl -s -H 'x-api-key: {stack.api_key}' -H 'content-type: {ask.content_type(shown)}' "
@@ -112,6 +111,27 @@ def up(console: Console, data: Path | None) -> None:
     )
     console.print(f"\nOr open the page, which asks once for the key {stack.api_key}:\n", highlight=False)
     print(f"{stack.api_url}/")
+
+
+def _from_nothing(console: Console, data: Path | None) -> Stack:
+    """The main job, and one of its pictures to ask about."""
+    with tempfile.TemporaryDirectory(prefix="kennel-") as scratch:
+        try:
+            stack, pictures = main_job(console, data, Path(scratch), STATE)
+        except BaseException:
+            with local_stack.stopped_afterwards(STATE):
+                raise
+        shutil.copyfile(pictures[0], LOCAL / f"picture{pictures[0].suffix.lower()}")
+    return stack
+
+
+def _again() -> Stack:
+    """The stack that was up, from its state on disk, with its model in service."""
+    local_stack.start(STATE)
+    stack = describe_stack(local_stack.NAME)
+    waiter = boto3.client("sagemaker").get_waiter("endpoint_in_service")
+    waiter.wait(EndpointName=stack.endpoint_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    return stack
 
 
 def down() -> None:

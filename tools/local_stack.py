@@ -37,6 +37,12 @@ def start(state: Path) -> None:
     os.environ.update(environment)
 
 
+def is_up(state: Path) -> bool:
+    """Whether the embedded AWS with its state there runs."""
+    command = [sys.executable, "-m", "local_aws", "status", "--state", str(state)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 def stop(state: Path) -> None:
     """Stop the embedded AWS and every process it started. Does nothing when it is not up."""
     run([sys.executable, "-m", "local_aws", "down", "--state", str(state)], "stopping the embedded AWS")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from local_aws.iam.callers import AccessDeniedError, assume, enforced
 from local_aws.store import Record
 
 LAMBDA = "lambda.amazonaws.com"
+_LIFE = uuid.uuid4().hex  # in the names of the log streams
 REFUSED = "The role defined for the function cannot be assumed by Lambda."
 
 
@@ -43,20 +46,35 @@ def execution_credentials(original: Callable[[Record], dict[str, str]]) -> Calla
     return wrapped
 
 
-def emit_logs(original: Callable[..., None]) -> Callable[..., None]:
-    """A call's log lines, which appear only if the function's role may write them; the call itself works."""
+def emit_logs(memory_mb: Callable[[Record], int]) -> Callable[..., None]:
+    """A call's log lines, which appear only if the function's role may write them; the call itself works.
 
-    def wrapped(func: Record, *args: Any, **kwargs: Any) -> None:
+    MiniStack makes a log stream for every call. On AWS there is one for each environment; here a version of a function
+    has one a day.
+    """
+
+    def emit(
+        func: Record, request_id: str, log_text: str, error: bool, duration_ms: int, *, log_source: str | None = None
+    ) -> None:
         from ministack.services import cloudwatch_logs  # noqa: PLC0415
 
+        from local_aws import logs  # noqa: PLC0415
+
         config = func.get("config") or func
-        name = config.get("FunctionName", "unknown")
+        name, version = config.get("FunctionName", "unknown"), config.get("Version", "$LATEST")
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
         principal = Principal(config["Role"], name) if config.get("Role") else None
-        if services.may_log(principal, group, name, group in cloudwatch_logs._log_groups):
-            original(func, *args, **kwargs)
+        if not services.may_log(principal, group, name, group in cloudwatch_logs._log_groups):
+            return
+        report = (
+            f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\tBilled Duration: {duration_ms} ms\t"
+            f"Memory Size: {config.get('MemorySize', 128)} MB\tMax Memory Used: {memory_mb(func)} MB"
+        )
+        start, end = f"START RequestId: {request_id} Version: {version}", f"END RequestId: {request_id}"
+        stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{_LIFE}"
+        logs.append(group, stream, [start, *log_text.splitlines(), end, report])
 
-    return wrapped
+    return emit
 
 
 def provisioner(handlers: Record) -> Record:

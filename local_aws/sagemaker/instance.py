@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shutil
 import signal
 import sys
 import time
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,14 @@ class FleetError(Exception):
     """The variant cannot be brought up; the message is the endpoint's FailureReason."""
 
 
+class Unpacked:
+    """A folder that is there for as long as anything refers to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Variant:
     """What an instance of a variant runs."""
@@ -33,7 +43,7 @@ class Variant:
     config: str
     name: str
     image: Path
-    model: Path
+    model: Unpacked
     environment: tuple[tuple[str, str], ...]
     logs: bool = True  # whether the model's role may write them
 
@@ -72,7 +82,7 @@ class Instance:
         image = str(self.variant.image)
         environment = child_environment(
             **dict(self.variant.environment),
-            MODEL_DIR=str(self.variant.model),
+            MODEL_DIR=str(self.variant.model.folder),
             HOST="127.0.0.1",
             PORT=str(self.port),
             SAGEMAKER_BIND_TO_PORT=str(self.port),

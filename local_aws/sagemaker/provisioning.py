@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 
 from local_aws import archives, objects
@@ -14,7 +15,7 @@ from local_aws.iam import services
 from local_aws.iam.callers import AccessDeniedError
 from local_aws.sagemaker.common import arn
 from local_aws.sagemaker.fleet import Fleet
-from local_aws.sagemaker.instance import FleetError, Variant, log_group
+from local_aws.sagemaker.instance import FleetError, Unpacked, Variant, log_group
 from local_aws.sagemaker.resources import Models
 from local_aws.sagemaker.rollout import AnyFleet, Fleets
 from local_aws.sagemaker.serverless import ServerlessFleet
@@ -29,6 +30,8 @@ class Provisioner:
     def __init__(self, models: Models, paths: Paths) -> None:
         self.models = models
         self.paths = paths
+        self._models: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+        self._unpacking = threading.Lock()
 
     async def fleets(self, endpoint: str, config: str, variants: dict[str, Record]) -> Fleets:
         """The fleets of `variants` by name. Raises FleetError when an image or a model is not there."""
@@ -57,11 +60,11 @@ class Provisioner:
         work = self._work(source, group, model_name, container["Image"])
         try:
             with services.working(work):
-                folder = self._model_folder(container.get("ModelDataUrl"))
+                model = self._unpacked(container.get("ModelDataUrl"))
         except (objects.ObjectError, archives.ArchiveError) as error:
             raise FleetError(f"Failed to download model data: {error}") from error
         environment = tuple(sorted(container.get("Environment", {}).items()))
-        return Variant(endpoint, config, name, image, folder, environment, logs=work.logs)
+        return Variant(endpoint, config, name, image, model, environment, logs=work.logs)
 
     def _work(self, source: str, group: str, model_name: str, image: str) -> services.Work:
         """The container's work under the model's role, its image pulled. Raises FleetError."""
@@ -72,16 +75,15 @@ class Provisioner:
         except AccessDeniedError as error:
             raise FleetError(error.message) from error
 
-    def _model_folder(self, url: str | None) -> Path:
-        if not url:
-            folder = self.paths.models / "none"
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-        data = objects.read_uri(url)
-        folder = self.paths.models / hashlib.sha256(data).hexdigest()[:24]
-        if not folder.exists():
-            fresh = Path(tempfile.mkdtemp(dir=self.paths.models))
-            archives.unpack(data, fresh)
-            with contextlib.suppress(OSError):  # somebody else was first with the same content
-                fresh.rename(folder)
-        return folder
+    def _unpacked(self, url: str | None) -> Unpacked:
+        """The model artifact's files; those that serve the same share them."""
+        data = objects.read_uri(url) if url else b""
+        digest = hashlib.sha256(data).hexdigest()[:24]
+        with self._unpacking:
+            found = self._models.get(digest)
+            if found is None:
+                found = Unpacked(Path(tempfile.mkdtemp(prefix=f"{digest}-", dir=self.paths.models)))
+                if url:
+                    archives.unpack(data, found.folder)
+                self._models[digest] = found
+            return found

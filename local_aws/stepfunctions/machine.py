@@ -17,6 +17,7 @@ from ministack.services import stepfunctions as sfn
 from local_aws.errors import Response, json_response
 from local_aws.iam import executions
 from local_aws.log_delivery import log_event
+from local_aws.stepfunctions import kept
 from local_aws.stepfunctions.running import HEARTBEAT_TIMEOUT, TIMEOUT, ExecutionEnded, check, current, is_running
 from local_aws.store import Record
 
@@ -35,6 +36,8 @@ def add_event(original: Callable[..., Record]) -> Callable[..., Record]:
             event["previousEventId"] = 0 if outside else event["id"] - 1
             execution["events"][0]["previousEventId"] = 0
         log_event(execution, sfn._state_machines.get(execution["stateMachineArn"]), event)
+        if event_type in kept.ENDINGS:
+            kept.end(execution)
         return event
 
     return wrapped

@@ -132,6 +132,15 @@ def test_up_leaves_a_stack_that_its_curl_line_reaches_and_down_takes_it_away(tmp
     assert "<!doctype html>" in httpx.get(page).text
     again = start(scratch, "up")
     assert "make down" in again.communicate(timeout=60)[0]
+    # and where the embedded AWS was killed, up brings the stack back as it was
+    emulator = psutil.Process(json.loads((scratch / "local" / "aws" / "local_aws.json").read_text())["pid"])
+    emulator.kill()
+    emulator.wait()
+    said, _ = start(scratch, "up").communicate(timeout=120)
+    assert "is up again" in said
+    assert curl in said.splitlines()
+    after = subprocess.run(shlex.split(curl), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(after.stdout)["predictions"] == json.loads(answer.stdout)["predictions"]
     # and down leaves no process and no file
     down = start(scratch, "down")
     assert down.communicate(timeout=60)[0] == ""

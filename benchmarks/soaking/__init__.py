@@ -1,0 +1,1 @@
+"""What `benchmarks.soak` is made of: requests, runs, kills, what was acknowledged, and what is measured meanwhile."""
