@@ -1,10 +1,8 @@
-"""Run every judge and print what each counts; the exit status is 1 if any finds something that no skip argues for.
-
-With `--skips`: print every skip of the template with its reason instead.
-"""
+"""Run every judge and print what each counts; the exit status is 1 if any finds something that no skip argues for."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -18,7 +16,9 @@ from tools.judges.skips import Skips, Verdict
 
 def main() -> int:
     """Two judges at a time: they are processes of their own, the longest ones first."""
-    if "--skips" in sys.argv:
+    parser = argparse.ArgumentParser(prog="python -m tools.judges", description=__doc__)
+    parser.add_argument("--skips", action="store_true", help="print every skip of the template with its reason instead")
+    if parser.parse_args().skips:
         print(reasons())
         return 0
     os.environ.setdefault("AWS_DEFAULT_REGION", stack.REGION)
