@@ -51,7 +51,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "events").symlink_to(ROOT / "events")
     for name in ("run.json", "batch.json", "input.json"):
         (folder / name).write_text("{}")
-    for name in ("dogImages", "pictures", "holidays", "my-set"):
+    for name in ("dogImages", "pictures", "holidays", "../my-set"):
         draw_data(folder / name)
     shutil.copytree(folder / "pictures" / "train", folder.parent / "my-pictures")
     return folder
@@ -90,7 +90,7 @@ def test_every_quick_command_shown_does_what_it_is_there_for(
     reader: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(reader)
-    shutil.rmtree(reader / "my-set")  # which the first of them makes
+    shutil.rmtree(reader.parent / "my-set")  # which the first of them makes
     quick = [command for command in shown() if any(f"python -m {one}" in command for one in QUICK)]
     for command in sorted(quick, key=lambda command: " split " not in command):
         module, *arguments = command.partition("python -m ")[2].split()
