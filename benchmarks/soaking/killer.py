@@ -16,7 +16,7 @@ from benchmarks.soaking.world import Kill, World
 from tools import local_stack
 
 # How often each kind comes in one round; rounds are shuffled.
-ROUND = ("endpoint", "endpoint", "function", "function", "job", "job", "instance", "emulator")
+ROUND = (*("endpoint", "function", "job") * 4, "instance", "instance", "instance", "emulator")
 ONCE = ("endpoint", "instance", "emulator", "function", "job")
 WAIT_SECONDS = 240.0  # for a job or an instance to be there
 RECOVERY_SECONDS = 120.0
@@ -30,6 +30,7 @@ class Killer:
     ledger: Ledger
     requests: Requests
     gap: float
+    spared_after: float  # seconds of the soak after which the emulator lives, so that its growth can be seen
     once: bool = False  # each kind once, and no more
     up_seconds: list[float] = field(default_factory=list)  # from the command to the embedded AWS's answer
 
@@ -48,6 +49,8 @@ class Killer:
             if not self.once:
                 self._chance.shuffle(kinds)
             for kind in kinds:
+                if kind == "emulator" and self.world.seconds() > self.spared_after:
+                    continue
                 if self.world.over.wait(self._chance.uniform(0.5, 1.5) * self.gap):
                     return
                 self._one(kind)

@@ -14,7 +14,7 @@ from benchmarks.soaking.victims import processes
 from benchmarks.soaking.world import World
 
 EVERY_SECONDS = 10.0
-YOUNG_SECONDS = 90.0  # a process that has just started still loads what it needs
+YOUNG_SECONDS = 300.0  # a process that has just started still loads what it needs
 KEPT = ("s3", "executions")  # folders of what was asked to be kept
 
 

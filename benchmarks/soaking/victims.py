@@ -51,7 +51,6 @@ def kill(state: Path, kind: str, chance: random.Random) -> str | None:
             victims = [one for one in found if one.environ().get(INSTANCE) == machine]
         for one in victims:
             one.kill()
-        psutil.wait_procs(victims, timeout=5)
         return name
     return None
 
