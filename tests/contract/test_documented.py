@@ -143,6 +143,13 @@ def test_every_input_shown_is_accepted(page: Path) -> None:
             parse(one, {})
 
 
+def test_the_index_of_decisions_has_each_by_its_own_title() -> None:
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+    titles = [page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").split(". ", 1) for page in pages]
+    rows = [f"| {number} | [{title}]({page.name}) |" for (number, title), page in zip(titles, pages, strict=True)]
+    assert re.findall(r"^\| \d+ \|.*$", text("docs/decisions/README.md"), re.M) == rows
+
+
 def test_every_page_can_be_come_to_from_the_readme() -> None:
     """By links alone; a link to a folder stands for the page that is shown there."""
     seen: set[Path] = set()
