@@ -31,12 +31,14 @@ ARNS = {
     "AWS::CodeBuild::Project": f"arn:aws:codebuild:{_REGIONAL}:project/{{}}",
     "AWS::ECR::Repository": f"arn:aws:ecr:{_REGIONAL}:repository/{{}}",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
+    "AWS::KMS::Key": f"arn:aws:kms:{_REGIONAL}:key/{{}}",
     "AWS::Lambda::Function": f"arn:aws:lambda:{_REGIONAL}:function:{{}}",
     "AWS::Logs::LogGroup": f"arn:aws:logs:{_REGIONAL}:log-group:{{}}:*",
     "AWS::S3::Bucket": "arn:aws:s3:::{}",
+    "AWS::SNS::Topic": f"arn:aws:sns:{_REGIONAL}:{{}}",
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{_REGIONAL}:stateMachine:{{}}",
 }
-REFERRED_TO_BY_ARN = ("AWS::StepFunctions::StateMachine",)
+REFERRED_TO_BY_ARN = ("AWS::SNS::Topic", "AWS::StepFunctions::StateMachine")
 _ABSENT = object()
 Template = dict[str, Any]
 

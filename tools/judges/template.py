@@ -89,14 +89,14 @@ def _statements(policy: stack.Policy) -> list[dict[str, Any]]:
     return statements if isinstance(statements, list) else [statements]
 
 
-def _asked(policy: stack.Policy) -> str:
-    """The policy with a statement on each line, so that a line tells the statement.
+# Policies of one resource only, which they leave unsaid or call "*"; parliament wants its name.
+_OF_ITSELF = {"AssumeRolePolicyDocument": "AWS::IAM::Role", "KeyPolicy": "AWS::KMS::Key"}
 
-    A trust policy has no Resource, which is the role itself; parliament insists on one.
-    """
-    implied = {"Resource": stack.ARNS["AWS::IAM::Role"].format(policy.owner)}
-    trust = policy.place == "AssumeRolePolicyDocument"
-    lines = [json.dumps({**one, **(implied if trust else {})}, default=str) for one in _statements(policy)]
+
+def _asked(policy: stack.Policy) -> str:
+    """The policy with a statement on each line, so that a line tells the statement."""
+    itself = {"Resource": stack.ARNS[kind].format(policy.owner)} if (kind := _OF_ITSELF.get(policy.place)) else {}
+    lines = [json.dumps({**statement, **itself}, default=str) for statement in _statements(policy)]
     version = json.dumps(policy.document.get("Version"), default=str)
     return f'{{"Version": {version}, "Statement": [\n' + ",\n".join(lines) + "\n]}"
 
