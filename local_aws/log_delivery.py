@@ -1,7 +1,9 @@
-"""Two logs that MiniStack accepts settings for and does not write: API Gateway access logs and Step Functions logs."""
+"""What MiniStack accepts settings for and does not write: API Gateway's access logs, Step Functions' logs, and both
+services' metrics."""
 
 from __future__ import annotations
 
+import contextvars
 import json
 import re
 import time
@@ -12,7 +14,7 @@ from typing import Any
 
 from ministack import app
 
-from local_aws import logs
+from local_aws import logs, metrics
 from local_aws.errors import Response
 from local_aws.iam import services
 from local_aws.settings import ACCOUNT_ID
@@ -21,6 +23,7 @@ _VARIABLE = re.compile(r"\$context\.([A-Za-z.]+)")
 _FAILURES = re.compile(r"(Failed|TimedOut|Aborted)$")
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 Record = dict[str, Any]
+_request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 
 def _group(arn: str) -> str:
@@ -56,7 +59,7 @@ def stage_provisioner(handlers: Record) -> Record:
 
 
 def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """A request of a REST API, written to its stage's access log."""
+    """A request of a REST API, counted and written to its stage's access log."""
 
     async def wrapped(  # noqa: PLR0917 - MiniStack's signature
         api_id: str,
@@ -68,17 +71,22 @@ def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[...
         query_params: Mapping[str, Any],
     ) -> Response:
         started = time.time()
-        status, answer_headers, answer = await original(api_id, stage_name, method, path, headers, body, query_params)
+        request_id = str(uuid.uuid4())
+        token = _request_id.set(request_id)
+        try:
+            status, _, answer = found = await original(api_id, stage_name, method, path, headers, body, query_params)
+        finally:
+            _request_id.reset(token)
         service = app._get_module("apigateway_v1")
         stage = service.stages_for_api(api_id).get(stage_name) or {}
+        if stage:
+            where, resource = _measured_as(api_id, stage, method, path)
+            metrics.put_api(where, resource, status, (time.time() - started) * 1000)
         setting = stage.get("accessLogSettings") or {}
         if setting.get("destinationArn") and setting.get("format"):
             key = headers.get("x-api-key")
             known = next((one["id"] for one in service._api_keys.values() if key and one.get("value") == key), "-")
             spent = round((time.time() - started) * 1000)
-            request_id = next(
-                (value for name, value in answer_headers.items() if name.lower() == "x-amzn-requestid"), None
-            )
             values = {
                 "accountId": ACCOUNT_ID,
                 "apiId": api_id,
@@ -90,7 +98,7 @@ def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[...
                 "integrationLatency": spent if known != "-" else "-",
                 "path": f"/{stage_name}{path}",
                 "protocol": "HTTP/1.1",
-                "requestId": request_id or uuid.uuid4(),
+                "requestId": request_id,
                 "requestTime": datetime.fromtimestamp(started, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
                 "requestTimeEpoch": int(started * 1000),
                 "responseLatency": spent,
@@ -103,9 +111,25 @@ def handle_execute(original: Callable[..., Awaitable[Response]]) -> Callable[...
             account = service._account_settings.get("settings") or {}
             if services.may_log_apis(account.get("cloudwatchRoleArn"), api_id, group, stream):
                 logs.append(group, stream, [line])
-        return status, answer_headers, answer
+        return found
 
     return wrapped
+
+
+def request_ids(original: Callable[[], str]) -> Callable[[], str]:
+    """In place of MiniStack's maker of ids: a request has one, in its event, its answer and the access log."""
+    return lambda: _request_id.get() or original()
+
+
+def _measured_as(api_id: str, stage: Record, method: str, path: str) -> tuple[Record, Record | None]:
+    """The dimensions of a request's metrics: API and stage, and the method where the stage measures methods."""
+    service = app._get_module("apigateway_v1")
+    api = service._rest_apis.get(api_id) or {}
+    detailed = any(one.get("metricsEnabled") for one in (stage.get("methodSettings") or {}).values())
+    # A resource with a parameter in its path has no metrics of its own here.
+    known = detailed and path in {one.get("path") for one in (service._resources.get(api_id) or {}).values()}
+    where = {"ApiName": api.get("name", api_id), "Stage": stage["stageName"]}
+    return where, {"Method": method, "Resource": path} if known else None
 
 
 # Step Functions
@@ -118,7 +142,12 @@ def _wanted(level: str, kind: str) -> bool:
 
 
 def log_event(execution: Record, machine: Record | None, event: Record) -> None:
-    """Writes one event of an execution's history to the log groups of its state machine, by the level set there."""
+    """Writes one event of an execution's history to the log groups of its state machine, by the level set there.
+
+    Its start and its end are metrics, too.
+    """
+    if event["type"].startswith("Execution"):
+        metrics.put_execution(execution["stateMachineArn"], event["type"])
     setting = (machine or {}).get("loggingConfiguration") or {}
     if not _wanted(setting.get("level", "OFF"), event["type"]):
         return

@@ -1,4 +1,4 @@
-"""FilterLogEvents with what MiniStack's leaves out: the prefix of the streams' names, and pages."""
+"""FilterLogEvents with what MiniStack's leaves out (the prefix of the streams' names, pages), and Insights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ministack import app
 
+from local_aws import insights
 from local_aws.errors import ApiError, Response, error_response
 
 PAGE_MAX = 10_000
@@ -62,3 +63,39 @@ def _names(request: Request) -> Request:
     group = service._log_groups.get(service._resolve_log_group_name(request), {"streams": {}})
     # MiniStack takes an empty list for every stream: a name that no stream has finds none.
     return {"logStreamNames": [name for name in group["streams"] if name.startswith(prefix)] or [f"{prefix}*"]}
+
+
+def started(original: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """StartQuery, answered by `insights`; MiniStack keeps the query and hands its answer out."""
+
+    def wrapped(request: Request) -> Response:
+        service = app._get_module("cloudwatch_logs")
+        try:
+            insights.run(request.get("queryString", ""), [])
+        except insights.QueryError as error:
+            return error_response(ApiError("MalformedQueryException", f"{error} (see local_aws/insights.py)"))
+        status, headers, body = original(request)
+        if status == 200:
+            query = service._queries[json.loads(body)["queryId"]]
+            records = service._collect_query_records(
+                service._resolve_query_log_groups(request), query["startTime"], query["endTime"]
+            )
+            query["results"] = _answer(query["queryString"], records, request.get("limit") or insights.LIMIT)
+            query["statistics"]["recordsMatched"] = float(len(query["results"]))
+        return status, headers, body
+
+    return wrapped
+
+
+def _answer(query: str, records: list[Request], limit: int) -> list[list[dict[str, str]]]:
+    events = [
+        {**{name: value for name, value in record.items() if name[:1] == "@"}, "@timestamp": record["_timestamp_ms"]}
+        for record in records
+    ]
+    return [
+        [
+            {"field": name, "value": insights.moment(value) if name == "@timestamp" else insights.text(value)}
+            for name, value in row.items()
+        ]
+        for row in insights.run(query, insights.rows(events))[:limit]
+    ]

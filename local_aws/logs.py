@@ -12,11 +12,13 @@ from typing import Any
 
 from ministack import app
 
+from local_aws import emf
 from local_aws.errors import Response
 from local_aws.journal import Journal
 from local_aws.settings import ACCOUNT_ID, REGION
 
 STREAM_EVENTS_MAX = 10_000
+_STARTED = time.time() * 1000
 # As they lie on disk: of all lines that services of the local AWS write, and of all that came with PutLogEvents.
 BYTES_MAX = 24_000_000
 # What MiniStack saves of the service beside groups and their lines.
@@ -54,7 +56,8 @@ def capped(original: Callable[[dict[str, Any], list[dict[str, Any]]], None]) -> 
     """MiniStack's append, forgetting the older half of a stream that has grown past STREAM_EVENTS_MAX lines.
 
     MiniStack keeps every line in memory, twice, and heeds no retention: a load test would fill the machine. The second
-    copy, which Insights looks lines up by, is made again when a query wants it.
+    copy, which Insights looks lines up by, is made again when a query wants it. Lines in embedded metric format
+    are metrics, too.
     """
 
     def wrapped(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
@@ -63,6 +66,8 @@ def capped(original: Callable[[dict[str, Any], list[dict[str, Any]]], None]) -> 
         service = app._get_module("cloudwatch_logs")
         for event in events:
             service._log_records.pop(event.get("eventId"), None)
+        # Lines from before this process were counted then.
+        emf.extract(event["message"] for event in events if event.get("ingestionTime", _STARTED) >= _STARTED)
         if len(stream["events"]) <= STREAM_EVENTS_MAX:
             return
         with service._log_events_lock:

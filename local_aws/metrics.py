@@ -7,6 +7,7 @@ have a bound. What PutMetricData was answered for is on disk before the answer; 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 import time
@@ -30,6 +31,7 @@ _lock = threading.Lock()
 _open: dict[tuple[Any, ...], dict[str, Any]] = {}
 _open_period = 0
 _journals: dict[str, Journal] = {}  # "own" and "put", once there is a disk to write to
+_at_work: Counter[str] = Counter()
 
 
 def _rounded(value: float) -> float:
@@ -52,6 +54,35 @@ def put(namespace: str, name: str, value: float, unit: str, dimensions: dict[str
             return
         point = {"Timestamp": float(period * PERIOD_SECONDS), "Value": point_value, "Count": 1.0, "Unit": unit}
         _open[key] = _add(namespace, name, dimensions, point)
+
+
+def put_api(dimensions: dict[str, str], method: dict[str, str] | None, status: int, spent_ms: float) -> None:
+    """AWS/ApiGateway's metrics of one request, by API and stage, and by `method`, too, where the stage has it so."""
+    counts = {"Count": 1.0, "4XXError": float(400 <= status < 500), "5XXError": float(status >= 500)}
+    for where in (dimensions, {**dimensions, **method}) if method else (dimensions,):
+        for name, value in counts.items():
+            put("AWS/ApiGateway", name, value, "Count", where)
+        put("AWS/ApiGateway", "Latency", spent_ms, "Milliseconds", where)
+
+
+def put_execution(state_machine_arn: str, event: str) -> None:
+    """AWS/States' metric of an execution that starts or ends, by the event's name in its history."""
+    name = event.replace("Execution", "Executions", 1)
+    put("AWS/States", name, 1.0, "Count", {"StateMachineArn": state_machine_arn})
+
+
+@contextlib.contextmanager
+def at_work(function: str) -> Iterator[None]:
+    """AWS/Lambda's count of calls at once, around one of them."""
+    with _lock:
+        _at_work[function] += 1
+        now = _at_work[function]
+    put("AWS/Lambda", "ConcurrentExecutions", float(now), "Count", {"FunctionName": function})
+    try:
+        yield
+    finally:
+        with _lock:
+            _at_work[function] -= 1
 
 
 def put_lambda(function: str, duration_ms: float, error: bool, throttle: bool) -> None:

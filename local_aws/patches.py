@@ -23,6 +23,7 @@ from local_aws import (
     log_delivery,
     log_search,
     logs,
+    metric_data,
     metrics,
     models,
     objects,
@@ -30,6 +31,7 @@ from local_aws import (
 from local_aws.autoscaling import AutoScaling
 from local_aws.dispatch import COVERAGE
 from local_aws.errors import JSON_1_1, Response
+from local_aws.query_definitions import QueryDefinitions
 from local_aws.sagemaker import stack_resources
 from local_aws.sagemaker.api import SageMaker
 from local_aws.settings import Paths
@@ -191,17 +193,25 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_put_log_events": ("data",),
         "_filter_log_events": ("data",),
         "_resolve_log_group_name": ("data",),
+        "_start_query": ("data",),
+        "_resolve_query_log_groups": ("data",),
+        "_collect_query_records": ("group_names", "start_time_s", "end_time_s"),
     },
     "ministack.services.apigateway_v1": {
+        "new_uuid": (),
         "handle_execute": ("api_id", "stage_name", "method", "path", "headers", "body", "query_params"),
         "stages_for_api": ("api_id",),
         "_media_type_matches": ("media_type", "binary_media_types"),
         "_stages_v1": None,
+        "_rest_apis": None,
+        "_resources": None,
         "_api_keys": None,
         "_account_settings": None,
     },
     "ministack.services.cloudformation.provisioners": {
         "_RESOURCE_HANDLERS": None,
+        "_cw_metric_alarm_create": ("logical_id", "props", "stack_name"),
+        "_cw_metric_alarm_update": ("physical_id", "old_props", "new_props", "stack_name", "logical_id"),
         "_apigw_stage_create": ("logical_id", "props", "stack_name"),
         "_apigw_stage_update": ("physical_id", "old_props", "new_props", "stack_name"),
     },
@@ -225,6 +235,10 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_dispatch_alarm_actions": ("alarm", "old_state", "new_state", "reason"),
         "_evaluate_parent_alarms": ("child", "seen"),
         "_put_metric_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
+        "_get_metric_data": ("params", "cbor_data", "is_cbor", "is_json"),
+        "_cbor_ok": ("data",),
+        "_cbor_metric_data_result": ("result",),
+        "_json_ok": ("data",),
         "_delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),
     },
     "ministack.services.s3": {
@@ -277,7 +291,7 @@ async def _refuse_service(service: str, *_: Any) -> Response:
     return 501, {"Content-Type": JSON_1_1, "x-amzn-ErrorType": "NotImplementedException"}, json.dumps(body).encode()
 
 
-def apply(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
+def apply(sagemaker: SageMaker, autoscaling: AutoScaling, queries: QueryDefinitions) -> None:
     """Puts our services and wrappers into the imported MiniStack. Once per process."""
     from ministack import app  # noqa: PLC0415 - MiniStack reads its environment when it is imported
     from ministack.core import responses, router  # noqa: PLC0415
@@ -299,7 +313,8 @@ def apply(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:
     _patch_stepfunctions(sagemaker, model)
     _patch_lambda()
     _patch_roles(sagemaker, autoscaling)
-    app._get_module = _patched_on_load(app._get_module, sagemaker)
+    app.SERVICE_HANDLERS["logs"] = queries.handler(app.SERVICE_HANDLERS["logs"])
+    app._get_module = _patched_on_load(app._get_module, sagemaker, queries)
 
 
 def restore(paths: Paths) -> None:
@@ -345,7 +360,9 @@ def _patch_stepfunctions(sagemaker: SageMaker, model: Callable[[str], Any]) -> N
     eventbridge._SCHEDULER_TICK_INTERVAL = scheduler._SCHEDULE_TICK_INTERVAL = schedules.tick_seconds()
 
 
-def _patched_on_load(original: Callable[[str], Any], sagemaker: SageMaker) -> Callable[[str], Any]:
+def _patched_on_load(
+    original: Callable[[str], Any], sagemaker: SageMaker, queries: QueryDefinitions
+) -> Callable[[str], Any]:
     """MiniStack's module loader, which patches what is not loaded at the start (CloudFormation alone takes 40 MB)."""
     done: set[str] = set()
 
@@ -355,13 +372,19 @@ def _patched_on_load(original: Callable[[str], Any], sagemaker: SageMaker) -> Ca
             done.add(name)
             if name == "apigateway_v1":
                 module.handle_execute = log_delivery.handle_execute(module.handle_execute)
+                module.new_uuid = log_delivery.request_ids(module.new_uuid)
                 module._media_type_matches = untyped_is_json(module._media_type_matches)
             elif name == "cloudformation":
                 from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
+                from local_aws import alarms  # noqa: PLC0415
+
                 handlers = provisioners._RESOURCE_HANDLERS
                 handlers["AWS::ApiGateway::Stage"] = log_delivery.stage_provisioner(handlers["AWS::ApiGateway::Stage"])
                 handlers["AWS::SageMaker::ModelPackageGroup"] = stack_resources.model_package_group(sagemaker.groups)
+                handlers["AWS::Logs::QueryDefinition"] = queries.provisioner()
+                alarm = "AWS::CloudWatch::Alarm"
+                handlers[alarm] = alarms.provisioner(handlers[alarm])
                 _patch_roles_of(handlers)
             elif name == "ec2":
                 ec2_images.add_images(module._STUB_AMIS)
@@ -419,6 +442,7 @@ def _patch_lambda() -> None:
     cloudwatch_logs._delete_log_stream = logs.deleted(cloudwatch_logs._delete_log_stream)
     cloudwatch_logs.get_state = functools.partial(logs.state, cloudwatch_logs)
     cloudwatch_logs._filter_log_events = log_search.paged(cloudwatch_logs._filter_log_events)
+    cloudwatch_logs._start_query = log_search.started(cloudwatch_logs._start_query)
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_workers.worker_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     lambda_runtime.Worker._drain_stderr_bounded = lambda_workers.drain_log
     lambda_svc._execute_function_warm = lambda_workers.execute_warm(lambda_svc._execute_function_warm)
@@ -426,10 +450,11 @@ def _patch_lambda() -> None:
     original = lambda_svc._execute_function_dispatch
 
     def dispatch(func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
-        result = original(func, config, event, request_id, started)
+        name = config.get("FunctionName", "unknown")
+        with metrics.at_work(name):
+            result = original(func, config, event, request_id, started)
         failed = bool(result.get("error")) if isinstance(result, dict) else False
-        spent = (time.time() - started) * 1000
-        metrics.put_lambda(config.get("FunctionName", "unknown"), spent, failed, throttle=False)
+        metrics.put_lambda(name, (time.time() - started) * 1000, failed, throttle=False)
         return result
 
     def emit(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
@@ -441,7 +466,10 @@ def _patch_lambda() -> None:
 
 
 def patch_alarms(tell: Callable[[], None]) -> None:
-    """Alarms that heed dimensions and periods and go back to OK; `tell` hears of every one that is put."""
+    """Alarms that heed dimensions and periods and go back to OK; `tell` hears of every one that is put.
+
+    Metrics that are read are computed, too.
+    """
     from ministack.services import cloudwatch as service  # noqa: PLC0415
 
     from local_aws import alarms  # noqa: PLC0415
@@ -449,6 +477,7 @@ def patch_alarms(tell: Callable[[], None]) -> None:
     service._evaluate_alarm = alarms.evaluate_and(tell)
     service._store_datum = metrics.store_datum(service._store_datum, service)
     service.get_state = functools.partial(metrics.state, service)
+    service._get_metric_data = metric_data.with_mathematics(service._get_metric_data, service)
 
 
 def patch_builds(builds: codebuild.Builds) -> None:

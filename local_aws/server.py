@@ -66,8 +66,10 @@ class Emulator:
         from local_aws.codebuild import Builds  # noqa: PLC0415
         from local_aws.ec2_api import EC2  # noqa: PLC0415
         from local_aws.iam import http as iam  # noqa: PLC0415
+        from local_aws.query_definitions import QueryDefinitions  # noqa: PLC0415
         from local_aws.sagemaker.api import SageMaker  # noqa: PLC0415
         from local_aws.scaling_loop import ScalingLoop  # noqa: PLC0415
+        from local_aws.store import Store  # noqa: PLC0415
 
         if app._version() != MINISTACK_VERSION:
             raise SystemExit(f"local_aws needs ministack=={MINISTACK_VERSION}, found {app._version()}")
@@ -82,7 +84,7 @@ class Emulator:
         endpoints = self.sagemaker.store.table("endpoints")
         autoscaling = AutoScaling(paths.root / "autoscaling.json", endpoints)
         self.sagemaker.endpoints.is_scaled = autoscaling.is_scaled
-        patches.apply(self.sagemaker, autoscaling)
+        patches.apply(self.sagemaker, autoscaling, QueryDefinitions(Store(paths.root / "queries.json")))
         self.scaling = ScalingLoop(autoscaling, self.sagemaker)
         patches.patch_alarms(self.scaling.wake)
         patches.patch_builds(Builds(paths))
