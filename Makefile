@@ -22,6 +22,10 @@ up: setup ## the same, left running; writes .local/stack.json, prints a curl lin
 down: setup ## stop what `make up` left running
 	@$(PY) -m tools.demo down
 
+.PHONY: watch
+watch: setup ## the dashboard live in the terminal, of what `make up` left running (STACK=name of one on AWS)
+	@$(PY) -m tools.watch $(if $(STACK),--stack "$(STACK)")
+
 .PHONY: test
 test: setup .venv-clients/ready .venv-check/ready ## every test
 	@$(PY) -m pytest --numprocesses 3

@@ -104,7 +104,11 @@ def up(console: Console, data: Path | None) -> None:
         console.print("It had ended without 'make down', and is up again with all that was in it.", highlight=False)
     stack.save(STACK_FILE)
     shown = next(LOCAL.glob("picture.*"))
-    console.print(f"\nThe stack is up ({_shown(STACK_FILE)}); 'make down' stops it. Ask it:\n", highlight=False)
+    console.print(
+        f"\nThe stack is up ({_shown(STACK_FILE)}); 'make watch' shows it live, 'make down' stops it. Ask it:\n",
+        highlight=False,
+        soft_wrap=True,
+    )
     print(
         f"curl -s -H 'x-api-key: {stack.api_key}' -H 'content-type: {ask.content_type(shown)}' "
         f"--data-binary @{_shown(shown)} '{stack.api_url}/predictions?top_k=5'"
