@@ -70,6 +70,8 @@ def find(stack: str) -> list[str]:
         _instances,
         _buckets,
         _log_groups,
+        _dashboard,
+        _queries,
     )
     return [line for look in looks for line in look(stack)]
 
@@ -146,3 +148,13 @@ def _log_groups(stack: str) -> Iterator[str]:
     for name in (group.format(stack) for group in LOG_GROUPS):
         found = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         yield from (f"log group {name}" for group in found if group["logGroupName"] == name)
+
+
+def _dashboard(stack: str) -> Iterator[str]:
+    found = _pages("cloudwatch", "list_dashboards", "DashboardEntries", DashboardNamePrefix=stack)
+    yield from (f"dashboard {stack}" for one in found if one["DashboardName"] == stack)
+
+
+def _queries(stack: str) -> Iterator[str]:
+    found = boto3.client("logs").describe_query_definitions(queryDefinitionNamePrefix=f"{stack}/")["queryDefinitions"]
+    yield from (f"saved query {one['name']}" for one in found)

@@ -5,6 +5,7 @@ parse (kennel.requests) -> read the pictures (request, URL or S3) -> InvokeEndpo
 
 from __future__ import annotations
 
+import contextlib
 import time
 import urllib.parse
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from kennel import endpoint, http, images, objects, requests
 from kennel.endpoint import Prediction
-from kennel.errors import InternalError, MethodNotAllowed, RequestError, problem_document
+from kennel.errors import InternalError, MethodNotAllowed, RequestError, SettingsError, problem_document
 from kennel.images import Picture
 from kennel.requests import ImageBytes, ImageObject, ImageUrl, PredictionRequest, Source
-from kennel.settings import ClassifySettings, classify_settings
+from kennel.settings import ClassifySettings, classify_settings, kept_ready
 
 logger = Logger()
 metrics = Metrics()
+_first_call = iter((True,))  # of this process
 
 # API Gateway gives up after 29 s: reading a URL (5 s) and two tries at the model must fit.
 _RUNTIME_CONFIG = botocore.config.Config(
@@ -69,7 +71,7 @@ def handler(event: Any, context: Any) -> http.Answer:
         logger.exception("unexpected error")
         return _refuse(InternalError("the reason is in the log under this request id"), request_id)
     finally:
-        metrics.flush_metrics()
+        _flush_metrics()
 
 
 def _predict(event: object, ids: http.Ids) -> object:
@@ -86,8 +88,7 @@ def _predict(event: object, ids: http.Ids) -> object:
         "read": round((read_at - began) * 1000, 2),
         "endpoint": round((time.perf_counter() - read_at) * 1000, 2),
     }
-    metrics.add_metric("Predictions", MetricUnit.Count, sum(isinstance(one, Prediction) for one in outcomes))
-    metrics.add_metric("EndpointTime", MetricUnit.Milliseconds, timing_ms["endpoint"])
+    _measure(outcomes, timing_ms)
     logger.info(
         "predicted",
         extra={
@@ -100,6 +101,30 @@ def _predict(event: object, ids: http.Ids) -> object:
         },
     )
     return _answer(asked, outcomes, timing_ms, {"model": model, "request_id": ids.request_id})
+
+
+def _measure(outcomes: Sequence[Prediction | RequestError], timing_ms: dict[str, float]) -> None:
+    """What the dashboard shows of a request: of each answer how sure it is, and where the request's time went."""
+    answers = [one for one in outcomes if isinstance(one, Prediction)]
+    metrics.add_metric("Predictions", MetricUnit.Count, len(answers))
+    for one in answers:
+        metrics.add_metric("Confidence", MetricUnit.NoUnit, one.predictions[0]["probability"])
+        metrics.add_metric("Unsure", MetricUnit.Count, not one.confident)  # so that the mean is the share
+    metrics.add_metric("ReadTime", MetricUnit.Milliseconds, timing_ms["read"])
+    if answers:
+        metrics.add_metric("EndpointTime", MetricUnit.Milliseconds, timing_ms["endpoint"])
+
+
+def _flush_metrics() -> None:
+    """Write the request's metrics as one line of the log, in CloudWatch's embedded format: it takes no call, no right.
+
+    They are few, and all have the same two dimensions, so their number, which is paid for, does not grow with traffic.
+    """
+    if next(_first_call, False) and not kept_ready():
+        metrics.add_metric("ColdStart", MetricUnit.Count, 1)
+    with contextlib.suppress(SettingsError):  # without them nothing was answered, which is told all the same
+        metrics.add_dimension("stack", classify_settings().endpoint_name)
+    metrics.flush_metrics()
 
 
 def _read_all(sources: Sequence[Source | RequestError], settings: ClassifySettings) -> list[Picture | RequestError]:

@@ -55,6 +55,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setattr(app.metrics, "namespace", "Kennel")
+    monkeypatch.setattr(app.metrics, "service", "classify")
+    monkeypatch.setattr(app.metrics, "service", "classify")
     fake = Runtime()
     monkeypatch.setattr(app, "_runtime", lambda: fake)
     caches = (classify_settings, app._s3, app._session)
@@ -307,6 +309,59 @@ def test_s3_of_a_foreign_bucket_is_refused_before_anything_is_asked(
     monkeypatch.setattr(app, "_s3", object)  # any use would be an AttributeError, hence a 500
 
     assert problem({"s3": "s3://somebody-elses-bucket/dog.png"}) == (403, "forbidden")
+
+
+def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines in embedded metric format since the last look."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    for line in lines:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert (directive["Namespace"], directive["Dimensions"]) == ("Kennel", [["stack", "service"]])
+        assert (line["stack"], line["service"]) == (ENDPOINT, "classify")
+        assert {metric["Name"] for metric in directive["Metrics"]} <= METRICS
+    return lines
+
+
+# Each is paid for by the month: a new one belongs into tools/cost/month.py and onto the dashboard.
+METRICS = {"Predictions", "Confidence", "Unsure", "ReadTime", "EndpointTime", "Refused", "Failed", "ColdStart"}
+
+
+def test_how_sure_answers_are_and_where_the_time_went_is_emitted(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_first_call", iter((True,)))
+    invoke({"pictures": [{"image": PNG64}, {"image": PNG64}]})
+    runtime.confident = False
+    invoke(proxy_event(png()))
+
+    two, one = emitted(capsys)
+    assert (two["Predictions"], two["Unsure"], two["ColdStart"]) == ([2], [0, 0], [1])
+    assert [0 < value <= 1 for value in two["Confidence"]] == [True, True]
+    assert (one["Predictions"], one["Unsure"], "ColdStart" in one) == ([1], [1], False)
+    assert min(*one["ReadTime"], *one["EndpointTime"]) >= 0
+
+
+def test_a_refusal_and_a_failure_are_counted_apart_and_answer_no_picture(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoke({"image": "no base64"})
+    runtime.error = client_error("InternalFailure")
+    invoke({"image": PNG64})
+
+    refused, failed = emitted(capsys)
+    assert refused["Refused"] == failed["Failed"] == [1]
+    assert "Predictions" not in refused and "Predictions" not in failed
+
+
+def test_a_process_that_was_kept_ready_starts_warm(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")
+    monkeypatch.setattr(app, "_first_call", iter((True,)))
+    invoke(proxy_event(png()))
+
+    (line,) = emitted(capsys)
+    assert "ColdStart" not in line
 
 
 def problem(event: Any) -> tuple[int, str]:

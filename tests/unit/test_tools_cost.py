@@ -50,8 +50,16 @@ def test_copies_kept_ready_and_alarms_follow_the_parameters() -> None:
     assert more == pytest.approx((items(SERVERLESS, 0)["Alarms"].high or 0) + 0.1)
 
 
+def test_seeing_and_telling_is_paid_for_as_it_is_asked_for() -> None:
+    basic, full = (items(SERVERLESS, 0, Monitoring=choice) for choice in ("BASIC", "FULL"))
+    assert "Dashboard" not in basic and (full["Dashboard"].low, full["Dashboard"].high) == (0, 3)
+    # Ten alarms more, one of them on two metrics.
+    assert (full["Alarms"].high or 0) - (basic["Alarms"].high or 0) == pytest.approx(1.1)
+    assert items(SERVERLESS, 0, AlarmEmail="ops@example.com")["Key of the alarms' topic"].high == 1
+
+
 def test_idle_and_serverless_costs_less_than_a_dollar_and_nothing_by_the_request() -> None:
-    idle = items(SERVERLESS, 0, ProvisionedConcurrency="0")
+    idle = items(SERVERLESS, 0, ProvisionedConcurrency="0", Monitoring="BASIC")
     assert set(idle) == {"Alarms", "Hourly sweep", "Hourly watch for drift", "S3", "Serving image"}
     assert 0 < sum(item.high or 0 for item in idle.values()) < 1
 

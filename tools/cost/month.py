@@ -16,7 +16,7 @@ FUNCTION_SECONDS = (0.02, 0.25)  # the same with the function around it
 LOG_BYTES = (2000, 4000)  # of a request: API, function and endpoint together
 ANSWER_BYTES = 1000
 API_METRICS = 5  # count, latency twice, 4xx and 5xx of a method with detailed metrics
-OWN_METRICS = 4  # what classify emits
+OWN_METRICS = 8  # what classify emits
 TRACES_A_SECOND, TRACES_SHARE = 1, 0.05  # X-Ray's default sampling
 SCALING_ALARMS = 2  # of a target tracking policy
 SWEEP_TRANSITIONS = (10, 14)  # of an hourly sweep with nothing to do, without and with an endpoint; a test walks them
@@ -95,8 +95,13 @@ def _function(stack: StackSettings, use: Use, prices: Mapping[str, Any]) -> Iter
 
 
 def _seen(endpoint: Mapping[str, Any], stack: StackSettings, use: Use, prices: Mapping[str, Any]) -> Iterator[Item]:
-    alarms = stack.count("AWS::CloudWatch::Alarm") + SCALING_ALARMS * (endpoint["serving"] == "realtime")
-    yield _item("Alarms", f"{alarms} alarms", alarms * prices["alarm_month"])
+    alarms = stack.resources("AWS::CloudWatch::Alarm")
+    scaling = SCALING_ALARMS * (endpoint["serving"] == "realtime")
+    paid = scaling + sum(map(_metrics, alarms))  # one that computes is paid for by its metrics
+    yield _item("Alarms", f"{len(alarms) + scaling} alarms on {paid} metrics", paid * prices["alarm_month"])
+    dashboards = len(stack.resources("AWS::CloudWatch::Dashboard"))
+    yield _item("Dashboard", "an account's first three cost nothing", dashboards * prices["dashboard_month"], (0, 1))
+    yield _item("Key of the alarms' topic", "1 key", len(stack.resources("AWS::KMS::Key")) * prices["key_month"])
     gigabyte = prices["logs_gb"] + prices["storage_gb_month"]["logs"]
     yield _item("Logs of requests", "2 to 4 kB a request", use.requests / 1e9 * gigabyte, LOG_BYTES)
     if use.requests:
@@ -104,6 +109,10 @@ def _seen(endpoint: Mapping[str, Any], stack: StackSettings, use: Use, prices: M
         yield _item("Metrics", f"{metrics} detailed and own metrics", metrics * prices["metric_month"])
     traced = min(use.requests, TRACES_A_SECOND * SECONDS + TRACES_SHARE * use.requests)
     yield _item("Traces", "at X-Ray's default sampling", traced / 1e6 * prices["million_traces"], (TRACES_SHARE, 1))
+
+
+def _metrics(alarm: Mapping[str, Any]) -> int:
+    return sum("MetricStat" in query for query in alarm.get("Metrics", ())) or 1
 
 
 def _sweeps(prices: Mapping[str, Any]) -> Iterator[Item]:

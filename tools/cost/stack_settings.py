@@ -50,12 +50,13 @@ class StackSettings:
         """A function's memory."""
         return float(template()["Resources"][function]["Properties"]["MemorySize"]) / 1024
 
-    def count(self, kind: str) -> int:
-        """How many resources of a type the stack has with these parameters."""
-        found = [entry for entry in template()["Resources"].values() if entry["Type"] == kind]
-        return sum(self._holds({"Condition": entry["Condition"]}) for entry in found if "Condition" in entry) + sum(
-            "Condition" not in entry for entry in found
-        )
+    def resources(self, kind: str) -> list[dict[str, Any]]:
+        """The properties of the resources of a type that the stack has with these parameters."""
+        return [
+            entry["Properties"]
+            for entry in template()["Resources"].values()
+            if entry["Type"] == kind and ("Condition" not in entry or self._holds({"Condition": entry["Condition"]}))
+        ]
 
     def _holds(self, condition: Any) -> bool:
         (form, value), *_ = condition.items()

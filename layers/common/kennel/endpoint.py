@@ -143,7 +143,7 @@ def _prediction(answer: dict[str, Any], options: Options) -> Prediction:
     best, *others = answer["predictions"]
     explanation = answer["explanation"] if options.explain else None
     return Prediction(
-        [{**best, "index": int(best["index"])}, *others],
+        [{**best, "index": int(best["index"]), "probability": float(best["probability"])}, *others],
         bool(answer["confident"]),
         [float(score) for score in answer["logits"]] if options.logits else None,
         {str(stage): float(spent) for stage, spent in answer["timing_ms"].items()} if options.timing else None,

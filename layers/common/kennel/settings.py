@@ -136,6 +136,11 @@ def trace_header() -> str:
     return os.environ.get("_X_AMZN_TRACE_ID", "")
 
 
+def kept_ready() -> bool:
+    """Whether Lambda started this process ahead of its first request, as provisioned concurrency does."""
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
+
+
 def _text(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
