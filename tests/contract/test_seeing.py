@@ -53,13 +53,12 @@ VALUES = {
     "EndpointName": "${AWS::StackName}",
     "VariantName": "primary",
     "stack": "${AWS::StackName}",
-    "service": "classify",
 }
 
 
-def emitted() -> set[str]:
-    """The names of the metrics that classify emits, from its source."""
-    tree = ast.parse((template.ROOT / "functions" / "classify" / "app.py").read_text(encoding="utf-8"))
+def emitted(function: str = "classify") -> set[str]:
+    """The names of the metrics that a function emits, from its source."""
+    tree = ast.parse((template.ROOT / "functions" / function / "app.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     names = [call.args[0] for call in calls if call.func.attr == "add_metric"]  # type: ignore[attr-defined]
     texts = [node for name in names for node in ast.walk(name) if isinstance(node, ast.Constant)]
@@ -69,7 +68,7 @@ def emitted() -> set[str]:
 def known(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
     """Whether somebody sends the metric with these dimensions, of this stack."""
     if namespace == "Kennel":
-        right = name in emitted() and tuple(sorted(dimensions)) == OWN
+        right = tuple(sorted(dimensions)) == OWN and name in emitted(dimensions["service"])
     else:
         names, sets = DOCUMENTED[namespace]
         keys = tuple(sorted(dimensions))
@@ -77,7 +76,8 @@ def known(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
     values = {**VALUES, "Resource": "/predictions"} if "Method" in dimensions else VALUES
     machines = {f"${{{one}}}" for one in template.resources("AWS::Serverless::StateMachine")}
     return right and all(
-        value in machines if key == "StateMachineArn" else value == values[key] for key, value in dimensions.items()
+        value in machines if key == "StateMachineArn" else key == "service" or value == values[key]
+        for key, value in dimensions.items()
     )
 
 
@@ -202,7 +202,7 @@ def test_every_alarms_metric_is_one_that_somebody_sends(name: str) -> None:
 
 
 def test_the_months_estimate_counts_these_metrics_and_alarms() -> None:
-    assert len(emitted()) == month.OWN_METRICS
+    assert (len(emitted()), len(emitted("watch_drift"))) == (month.OWN_METRICS, month.DRIFT_METRICS)
 
 
 def test_mail_goes_through_a_topic_that_only_this_stacks_alarms_may_use_encrypted_and_over_tls() -> None:
