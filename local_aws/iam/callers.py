@@ -61,11 +61,12 @@ def _global_keys(principal: Principal) -> dict[str, str | list[str]]:
     }
 
 
-def _refusal(principal: Principal, request: Request, decision: Decision, kind: str) -> str:
+def _refusal(principal: Principal, request: Request, denying: Statement | None, kind: str) -> str:
+    """AWS's sentence; `kind` is the policy that denies or does not allow."""
     reason = (
-        f"with an explicit deny in {kind}-based policy"
-        if decision.statement is not None
-        else f"because no identity-based policy allows the {request.action} action"
+        f"with an explicit deny in {'an' if kind.startswith('i') else 'a'} {kind}"
+        if denying is not None
+        else f"because no {kind} allows the {request.action} action"
     )
     on = f" on resource: {request.resource}"
     return f"User: {principal.arn} is not authorized to perform: {request.action}{on} {reason}"
@@ -83,22 +84,34 @@ def _bucket_denial(principal: Principal, request: Request) -> Statement | None:
     return None
 
 
+def _bounded(principal: Principal, request: Request) -> Decision:
+    """What the role's permissions boundary says: it allows nothing by itself, but has to allow what the role may."""
+    boundary = roles.boundary(principal.role_arn)
+    return Decision(True) if boundary is None else evaluate(boundary, request)
+
+
 def allowed(principal: Principal, wanted: Request) -> str:
     """Empty when the role may; else AWS's sentence. What allowed or denied is recorded."""
     request = Request(wanted.action, wanted.resource, {**_global_keys(principal), **wanted.context})
     try:
         statements = [one for one in roles.statements(principal.role_arn) if recorder.is_on(principal.role_arn, one)]
         decision = evaluate(statements, request)
+        bounded = _bounded(principal, request)
         denying = _bucket_denial(principal, request) if decision.allowed else None
     except PolicyError as error:
         message = f"{error} (role {principal.role_arn})"
         recorder.deny(principal.role_arn, request.action, request.resource, message)
         return message
-    if decision.allowed and decision.statement is not None and denying is None:
+    if not decision.allowed:
+        message = _refusal(principal, request, decision.statement, "identity-based policy")
+    elif not bounded.allowed:
+        message = _refusal(principal, request, bounded.statement, "permissions boundary")
+    elif denying is not None:
+        message = _refusal(principal, request, denying, "resource-based policy")
+    else:
+        assert decision.statement is not None
         recorder.allow(principal.role_arn, decision.statement, request.action)
         return ""
-    kind = "an identity" if denying is None else "a resource"
-    message = _refusal(principal, request, Decision(False, denying or decision.statement), kind)
     recorder.deny(principal.role_arn, request.action, request.resource, message)
     return message
 

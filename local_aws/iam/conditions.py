@@ -37,14 +37,22 @@ KEYS = frozenset(
         "ec2:instancetype",
         "iam:awsservicename",
         "iam:passedtoservice",
+        "kms:grantisforawsresource",
+        "kms:viaservice",
         "s3:delimiter",
         "s3:max-keys",
         "s3:prefix",
         "sagemaker:instancetypes",
     }
 )
-# Keys that end in the name of a tag.
-TAG_KEYS = ("aws:resourcetag/", "aws:requesttag/", "ec2:resourcetag/", "sagemaker:resourcetag/")
+# Keys that end in the name of a tag, or of a part of KMS's encryption context.
+NAMED_KEYS = (
+    "aws:resourcetag/",
+    "aws:requesttag/",
+    "ec2:resourcetag/",
+    "kms:encryptioncontext:",
+    "sagemaker:resourcetag/",
+)
 
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {
     "numericequals": lambda actual, wanted: actual == wanted,
@@ -117,7 +125,7 @@ def _texts(value: Any) -> list[str]:
 
 def _known(key: str) -> str:
     lowered = key.lower()
-    if lowered not in KEYS and not lowered.startswith(TAG_KEYS):
+    if lowered not in KEYS and not lowered.startswith(NAMED_KEYS):
         raise PolicyError(f"the condition key {key}")
     return lowered
 

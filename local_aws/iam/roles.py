@@ -49,15 +49,23 @@ def statements(role_arn: str) -> Iterator[Statement]:
     role = record(role_arn)
     if role is None:
         return
-    if role.get("PermissionsBoundary"):
-        raise PolicyError(f"role {role_arn}: the local AWS does not judge permissions boundaries")
     for name, document in list((role.get("InlinePolicies") or {}).items()):
         yield from _statements(role_arn, name, document)
     for policy_arn in list(role.get("AttachedPolicies") or []):
-        document = iam_evaluator._resolve_managed_policy_document(policy_arn, account_of(role_arn))
-        if document is None:
-            raise PolicyError(f"role {role_arn}: the local AWS does not have the managed policy {policy_arn}")
-        yield from _statements(role_arn, policy_arn, document)
+        yield from _managed(role_arn, policy_arn)
+
+
+def boundary(role_arn: str) -> tuple[Statement, ...] | None:
+    """The statements of the role's permissions boundary; None where it has none. Raises PolicyError as above."""
+    policy_arn = (record(role_arn) or {}).get("PermissionsBoundary")
+    return _managed(role_arn, policy_arn) if policy_arn else None
+
+
+def _managed(role_arn: str, policy_arn: str) -> tuple[Statement, ...]:
+    document = iam_evaluator._resolve_managed_policy_document(policy_arn, account_of(role_arn))
+    if document is None:
+        raise PolicyError(f"role {role_arn}: the local AWS does not have the managed policy {policy_arn}")
+    return _statements(role_arn, policy_arn, document)
 
 
 def trust(role_arn: str) -> tuple[Statement, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,71 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def statements() -> list[tuple[str, dict[str, Any]]]:
-    """(role and Sid, statement) of every policy statement that allows something."""
+    """(role and Sid, statement) of every policy statement that allows something, also of those an option adds."""
     return [
         (f"{role}.{statement.get('Sid')}", statement)
         for role, properties in resources("AWS::IAM::Role").items()
         for policy in properties.get("Policies", [])
-        for statement in policy["PolicyDocument"]["Statement"]
+        for one in policy["PolicyDocument"]["Statement"]
+        for statement in [one["Fn::If"][1] if "Fn::If" in one else one]
     ]
+
+
+def optional_statements() -> set[str]:
+    """Role and Sid of the statements that are there with an option only."""
+    return {
+        f"{role}.{one['Fn::If'][1]['Sid']}"
+        for role, properties in resources("AWS::IAM::Role").items()
+        for policy in properties.get("Policies", [])
+        for one in policy["PolicyDocument"]["Statement"]
+        if "Fn::If" in one
+    }
+
+
+_GONE = object()  # AWS::NoValue: the property, or the entry of a list, is not there
+
+
+def resolved(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """The template as it is deployed with `parameters`: its conditions and every Fn::If decided, nothing else."""
+    template = load()
+    values = {name: str(rules["Default"]) for name, rules in template["Parameters"].items()}
+    values |= {name: str(value) for name, value in parameters.items()}
+
+    def holds(condition: dict[str, Any]) -> bool:
+        ((form, value),) = condition.items()
+        if form == "Condition":
+            return holds(template["Conditions"][value])
+        if form == "Fn::Equals":
+            first, second = (values[one["Ref"]] if isinstance(one, dict) else str(one) for one in value)
+            return first == second
+        parts = [holds(one) for one in value]
+        return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[form]
+
+    def decided(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "Fn::If" in value:
+                name, yes, no = value["Fn::If"]
+                return decided(yes if holds(template["Conditions"][name]) else no)
+            if value == {"Ref": "AWS::NoValue"}:
+                return _GONE
+            return {name: one for name, member in value.items() if (one := decided(member)) is not _GONE}
+        if isinstance(value, list):
+            return [one for member in value if (one := decided(member)) is not _GONE]
+        return value
+
+    there = {
+        part: {
+            name: decided({key: value for key, value in entry.items() if key != "Condition"})
+            for name, entry in template[part].items()
+            if "Condition" not in entry or holds(template["Conditions"][entry["Condition"]])
+        }
+        for part in ("Resources", "Outputs")
+    }
+    for entry in there["Resources"].values():
+        if "DependsOn" in entry:
+            needed = [entry["DependsOn"]] if isinstance(entry["DependsOn"], str) else entry["DependsOn"]
+            entry["DependsOn"] = [name for name in needed if name in there["Resources"]]
+    return {**template, "Globals": decided(template["Globals"]), **there}
 
 
 def actions(statement: dict[str, Any]) -> list[str]:

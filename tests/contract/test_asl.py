@@ -21,8 +21,8 @@ TEXTS = {path.name: path.read_text(encoding="utf-8") for path in PATH.parent.glo
 MACHINES: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in TEXTS.items()}
 PIPELINE, DEPLOY = MACHINES[PATH.name], MACHINES["deploy.asl.json"]
 DEPLOYED = {
-    Path(properties["DefinitionUri"]).name: properties
-    for properties in template.resources("AWS::Serverless::StateMachine").values()
+    Path(properties["DefinitionS3Location"]).name: properties
+    for properties in template.resources("AWS::StepFunctions::StateMachine").values()
 }
 # Where IAM's action is not the API's name.
 NAMED_OTHERWISE = {
@@ -70,7 +70,7 @@ def test_the_whole_may_last_longer_than_its_longest_training() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_role_may_do_what_the_states_call(machine: str) -> None:
-    role = DEPLOYED[machine]["Role"]["Fn::GetAtt"][0]
+    role = DEPLOYED[machine]["RoleArn"]["Fn::GetAtt"][0]
     allowed = {
         action
         for name, statement in template.statements()

@@ -19,7 +19,10 @@ from tests.unit.fakes import LambdaContext, Runtime
 __all__ = ["deployed", "stack"]
 
 DOCUMENT = openapi.document("API_KEY")
-API = template.resources("AWS::Serverless::Api")["Api"]["DefinitionBody"]
+APIS = {
+    auth: template.resolved({"ApiAuth": auth})["Resources"]["Api"]["Properties"]["DefinitionBody"]
+    for auth in template.load()["Parameters"]["ApiAuth"]["AllowedValues"]
+}
 
 
 def checked(name: str, value: object) -> list[str]:
@@ -32,16 +35,18 @@ def operations(paths: dict[str, Any]) -> dict[tuple[str, str], Any]:
     return {(path, method): one for path, methods in paths.items() for method, one in methods.items()}
 
 
-@pytest.mark.parametrize(("api_auth", "number"), [("API_KEY", 1), ("AWS_IAM", 2)])
-def test_its_routes_and_who_may_use_them_are_the_templates(api_auth: str, number: int) -> None:
-    described = operations(openapi.document(api_auth)["paths"])
-    routed = operations(API["paths"])
+@pytest.mark.parametrize("api_auth", APIS)
+def test_its_routes_and_who_may_use_them_are_the_templates(api_auth: str) -> None:
+    document = openapi.document(api_auth)
+    described = operations(document["paths"])
+    routed = operations(APIS[api_auth]["paths"])
 
     assert described.keys() == routed.keys()
     for route, one in routed.items():
-        wanted = one["security"]
-        wanted = wanted["Fn::If"][number] if isinstance(wanted, dict) else wanted
-        assert (described[route]["operationId"], described[route]["security"]) == (one["operationId"], wanted)
+        wanted = (one["operationId"], one["security"])
+        assert (described[route]["operationId"], described[route]["security"]) == wanted
+    schemes = APIS[api_auth]["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"].keys() == schemes.keys()
 
 
 def test_it_says_nothing_that_is_not_there_and_every_schema_is_one() -> None:

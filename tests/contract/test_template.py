@@ -183,6 +183,7 @@ def test_what_classify_may_do_is_its_whole_job_and_no_more() -> None:
         "ClassifyRole.AskOwnEndpoint": "sagemaker:InvokeEndpoint",
         "ClassifyRole.ReadOwnPictures": "s3:GetObject",
         "ClassifyRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "ClassifyRole.ReadWithKey": "kms:Decrypt",
     }
 
 
@@ -199,6 +200,7 @@ def test_what_shows_the_page_may_neither_ask_the_model_nor_read_a_picture() -> N
         "SiteRole.SeeOwnEndpoint": "sagemaker:DescribeEndpoint",
         "SiteRole.ReadReports": "s3:GetObject",
         "SiteRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "SiteRole.ReadWithKey": "kms:Decrypt",
     }
 
 

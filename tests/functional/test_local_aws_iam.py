@@ -113,6 +113,26 @@ def test_a_bucket_policy_may_deny_and_tls_is_what_local_traffic_stands_for(stage
     assert "with an explicit deny in a resource-based policy" in refusal(s3.put_object, Bucket=bucket, Key="k")[1]
 
 
+def test_a_permissions_boundary_takes_away_what_it_does_not_allow_and_gives_nothing(stage: Stage) -> None:
+    arn = role(stage.aws, {"Sid": "Read", "Action": "s3:GetObject"}, {"Sid": "Own", "Action": "sagemaker:ListModels"})
+    name, iam = arn.rpartition("/")[2], stage.aws.client("iam")
+    bounds = {"Effect": "Allow", "Action": ["s3:*"], "Resource": "arn:aws:s3:::stage/data/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": bounds})
+    policy = iam.create_policy(PolicyName=f"b-{name}", PolicyDocument=document)["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=policy)
+    session, url = assumed(stage.aws, arn), stage.aws.info["endpoint_url"]
+    s3, sagemaker = session.client("s3", endpoint_url=url), session.client("sagemaker", endpoint_url=url)
+
+    assert s3.get_object(Bucket="stage", Key="data/train/0.jpg")["Body"].read() == b"picture"
+    _, outside = refusal(s3.get_object, Bucket="stage", Key="code/source.tar.gz")
+    _, elsewhere = refusal(sagemaker.list_models)
+    _, not_given = refusal(s3.delete_object, Bucket="stage", Key="data/train/0.jpg")
+
+    assert outside.endswith("because no permissions boundary allows the s3:GetObject action")
+    assert elsewhere.endswith("because no permissions boundary allows the sagemaker:ListModels action")
+    assert not_given.endswith("because no identity-based policy allows the s3:DeleteObject action")
+
+
 def test_an_operation_that_is_not_in_the_table_is_refused_and_says_where_to_add_it(stage: Stage) -> None:
     session = assumed(stage.aws, role(stage.aws, {"Action": "*"}))
     client = session.client("ssm", endpoint_url=stage.aws.info["endpoint_url"])

@@ -16,6 +16,26 @@ Document = dict[str, Any]
 
 KEY: Document = {"apiKey": []}
 SIGNED: Document = {"sigv4": []}
+TOKEN: Document = {"cognito": []}
+# The stack's ApiAuth -> what a request has to bring. A deployment's own test is signed, whatever callers bring.
+CALLERS = {"API_KEY": KEY, "AWS_IAM": SIGNED, "COGNITO": TOKEN}
+_SCHEMES: Document = {
+    "apiKey": {"type": "apiKey", "name": "x-api-key", "in": "header"},
+    "cognito": {
+        "type": "apiKey",
+        "name": "Authorization",
+        "in": "header",
+        "description": "An identity token (a JWT) of the stack's user pool",
+        "x-amazon-apigateway-authtype": "cognito_user_pools",
+    },
+    "sigv4": {
+        "type": "apiKey",
+        "name": "Authorization",
+        "in": "header",
+        "description": "AWS Signature Version 4; needs execute-api:Invoke",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+    },
+}
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", dict: "object", list: "array"}
 _TEXT: Document = {"type": "string"}
 _NUMBER: Document = {"type": "number"}
@@ -29,7 +49,12 @@ _EXAMPLES: Document = {
     "several": {"summary": "Several pictures", "value": {"pictures": [{"image": _WHITE}, {"image": _WHITE}]}},
 }
 # What API Gateway answers by itself, before a function runs.
-_GATEWAY = {403: "The API key is missing or wrong", 429: "More requests than the API lets through", 504: "No answer"}
+_GATEWAY = {
+    401: "The token is missing, wrong or expired",
+    403: "The API key or the signature is missing or wrong",
+    429: "More requests than the API lets through",
+    504: "No answer",
+}
 _GATEWAY_OF_BODIES = {413: "More than the API takes: a request with what is in it may have about 4.5 MB"}
 # The container's own words, passed on.
 _PASSED_ON = (
@@ -42,8 +67,8 @@ _TELLING = (errors.PROBLEMS[errors.EndpointFailed], errors.PROBLEMS[errors.Endpo
 
 
 def document(api_auth: str) -> Document:
-    """The whole document; `api_auth` is the stack's ApiAuth, API_KEY or AWS_IAM."""
-    callers = [KEY if api_auth == "API_KEY" else SIGNED]
+    """The whole document; `api_auth` is the stack's ApiAuth."""
+    callers = [CALLERS[api_auth]]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,16 +99,7 @@ def document(api_auth: str) -> Document:
                 }
             },
             "headers": {"X-Request-Id": {"description": "The request's id", "schema": {"type": "string"}}},
-            "securitySchemes": {
-                **({"apiKey": {"type": "apiKey", "name": "x-api-key", "in": "header"}} if KEY in callers else {}),
-                "sigv4": {
-                    "type": "apiKey",
-                    "name": "Authorization",
-                    "in": "header",
-                    "description": "AWS Signature Version 4; needs execute-api:Invoke",
-                    "x-amazon-apigateway-authtype": "awsSigv4",
-                },
-            },
+            "securitySchemes": {name: _SCHEMES[name] for one in (*callers, SIGNED) for name in one},
         },
     }
 
@@ -136,7 +152,7 @@ def _model(security: list[Document]) -> Document:
 def _open(operation: str, summary: str, media_type: str = "application/json") -> Document:
     """A route that needs no key."""
     answer = _answer(summary, media_type, "Health" if operation == "getHealth" else "")
-    failed = {status: one for status, one in _failures((_INTERNAL,)).items() if status != "403"}
+    failed = {status: one for status, one in _failures((_INTERNAL,)).items() if status not in ("401", "403")}
     return {"operationId": operation, "summary": summary, "security": [], "responses": {"200": answer, **failed}}
 
 

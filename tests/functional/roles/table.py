@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.contract.template import optional_statements
+
 from . import asking, batches, cleaning, deploying, on_ec2, running, watching
 from .paths import Path
 
@@ -236,11 +238,14 @@ MORE = (
 
 _CODEDEPLOY = "the embedded AWS has no CodeDeploy; AWS's own policy for Lambda deployments (limited) has it"
 
+_OPTION = "there with an option only (docs/hardening.md), which the deployed stack has not"
+
 NOT_HERE: Mapping[str, str] = {
     "TrafficShiftRole.MoveAlias": _CODEDEPLOY,
     "TrafficShiftRole.HeedAlarm": _CODEDEPLOY,
     "ServingRole.WriteCaptured": "the embedded AWS takes DataCaptureConfig and captures nothing; SageMaker writes as "
     "the endpoint's role",
+    **dict.fromkeys(optional_statements(), _OPTION),
 }
 
 _API_LOGS = "AWS's policy for this role lists it, and API Gateway tries the role when it is set for the account"
