@@ -6,6 +6,7 @@ name reads the document, of which Step Functions gives it none.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -75,19 +76,43 @@ def check(value: Any, path: str, variables: frozenset[str] | set[str], readable:
             yield f"{where}: {problem}"
 
 
-def literal_object(text: str) -> list[dict[str, Any]]:
-    """The objects that the expression builds by literal keys (both arms of a condition), values being trees."""
-    tree = parse(text) if is_expression(text) else ""
-    return [] if isinstance(tree, str) else list(_objects(tree))
-
-
-def _objects(node: Node) -> Iterator[dict[str, Any]]:
+def objects(node: Node) -> Iterator[dict[str, Node]]:
+    """The objects that a tree builds by literal keys, values being trees: each arm of a condition, a block's last
+    expression, and what `$merge` puts together, as far as it is literal."""
     if node.type == "condition":
         for arm in (node.then, node._else):
             if arm is not None:
-                yield from _objects(arm)
+                yield from objects(arm)
+    elif node.type == "block":
+        yield from objects(node.expressions[-1])
+    elif _calls(node, "merge") and _is_list(node.arguments[0]):
+        parts = [found for part in node.arguments[0].expressions if (found := list(objects(part)))]
+        for chosen in itertools.product(*parts):
+            yield {name: value for part in chosen for name, value in part.items()}
     elif node.type == "unary" and node.value == "{" and all(key.type == "string" for key, _ in node.lhs_object):
         yield {key.value: value for key, value in node.lhs_object}
+
+
+def items(node: Node) -> Iterator[Node]:
+    """The entries of a list that a tree builds, as far as they are literal; so through `$append`."""
+    if _calls(node, "append"):
+        for part in node.arguments:
+            yield from items(part)
+    elif _is_list(node):
+        yield from node.expressions
+
+
+def literal(node: Node) -> Any:
+    """The text, number or truth value that a tree is, else None."""
+    return node.value if node.type in ("string", "number", "value") else None
+
+
+def _is_list(node: Node) -> bool:
+    return bool(node.type == "unary" and node.value == "[")
+
+
+def _calls(node: Node, function: str) -> bool:
+    return bool(node.type == "function" and node.procedure.value == function)
 
 
 class _Reader:

@@ -97,18 +97,18 @@ class Call:
             return
         shape = self.model.operation_model(self.action[0].upper() + self.action[1:]).input_shape
         accepted = None if self.is_sdk else ACCEPTED.get((self.service, self.action))
-        if accepted is not None and isinstance(arguments, Mapping):
-            for name in sorted(arguments.keys() - accepted):
-                yield f"Arguments.{name}: the optimized {self.action} does not take it; the aws-sdk one may"
+        given = [arguments] if isinstance(arguments, Mapping) else _built(arguments)
+        for name in sorted(set().union(*given) - accepted) if accepted is not None else ():
+            yield f"Arguments.{name}: the optimized {self.action} does not take it; the aws-sdk one may"
         yield from self._value(shape, arguments, "Arguments")
 
     def _value(self, shape: Shape, value: Any, path: str) -> Iterator[str]:
         if (self.service, path.rpartition(".")[2]) in ANY_JSON:
             return
         if isinstance(value, str) and asl_expressions.is_expression(value):
-            # Not known before it runs, but for the objects it builds: their names are literal.
-            for members in asl_expressions.literal_object(value) if shape.type_name == "structure" else []:
-                yield from self._names(shape, members, path)
+            tree = asl_expressions.parse(value)
+            if not isinstance(tree, str):
+                yield from self._tree(shape, tree, path)
         elif shape.type_name == "structure" and isinstance(value, Mapping):
             yield from self._names(shape, value, path)
             for name, member in value.items():
@@ -121,6 +121,20 @@ class Call:
             for name, item in value.items():
                 yield from self._value(shape.value, item, f"{path}.{name}")
         else:
+            yield from _scalar(shape, value, path)
+
+    def _tree(self, shape: Shape, tree: Any, path: str) -> Iterator[str]:
+        """An expression's value is not known before it runs, but for the literals that it is built of."""
+        if shape.type_name == "structure":
+            for members in asl_expressions.objects(tree):
+                yield from self._names(shape, members, path)
+                for name, member in members.items():
+                    if name in _members(shape):
+                        yield from self._tree(_members(shape)[name], member, f"{path}.{name}")
+        elif shape.type_name == "list":
+            for index, item in enumerate(asl_expressions.items(tree)):
+                yield from self._tree(shape.member, item, f"{path}[{index}]")
+        elif (value := asl_expressions.literal(tree)) is not None:
             yield from _scalar(shape, value, path)
 
     def _names(self, shape: Shape, given: Iterable[str], path: str) -> Iterator[str]:
@@ -168,6 +182,12 @@ def _sdk_prefix(service_id: str) -> str:
     """What precedes the dot in errors of `aws-sdk:` integrations: SDK 2 for Java writes Ec2, Sfn, DynamoDb."""
     words = (word[:1].upper() + word[1:] for word in service_id.split())
     return "".join(re.sub(r"[A-Z]{2,}", lambda run: run[0].capitalize(), word) for word in words)
+
+
+def _built(arguments: Any) -> list[dict[str, Any]]:
+    """The objects that an expression in the place of all arguments builds."""
+    tree = asl_expressions.parse(arguments) if asl_expressions.is_expression(str(arguments)) else ""
+    return [] if isinstance(tree, str) else list(asl_expressions.objects(tree))
 
 
 @cache

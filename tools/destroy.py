@@ -27,6 +27,7 @@ from tools.progress import Progress
 # A stack in one of these states never came to have a teardown, or has lost it or its role: there is none to run.
 HALF_THERE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
 
+# A stack on a data bucket that was there before (DataBucketName) has only the second: the other is not ours to empty.
 BUCKETS = ("DataBucket", "ArtifactBucket")
 
 
@@ -72,8 +73,8 @@ def teardown_of(name: str, status: str, resources: Mapping[str, str]) -> str:
     if status.endswith("_IN_PROGRESS"):
         raise DestroyError(f"stack {name} is {status}: wait for that to end, then destroy it")
     # Somebody else's buckets must not be emptied for a mistyped name.
-    if not {"PipelineStateMachine", *BUCKETS} <= resources.keys():
-        raise DestroyError(f"stack {name} is not one of Kennel's: it has no pipeline, or no buckets of its kind")
+    if not {"PipelineStateMachine", "ArtifactBucket"} <= resources.keys():
+        raise DestroyError(f"stack {name} is not one of Kennel's: it has no pipeline, or no artifact bucket")
     if "TeardownStateMachine" not in resources:
         raise DestroyError(f"stack {name} is of a version without teardown: deploy it again, then destroy it")
     return resources["TeardownStateMachine"]

@@ -18,7 +18,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from kennel import endpoint, http, images, objects, requests
 from kennel.endpoint import Prediction
-from kennel.errors import InternalError, MethodNotAllowed, RequestError, SettingsError, problem_document
+from kennel.errors import (
+    InternalError,
+    MethodNotAllowed,
+    RequestError,
+    SettingsError,
+    UrlsNotRead,
+    problem_document,
+)
 from kennel.images import Picture
 from kennel.requests import ImageBytes, ImageObject, ImageUrl, PredictionRequest, Source
 from kennel.settings import ClassifySettings, classify_settings, kept_ready
@@ -156,6 +163,10 @@ def _bytes(source: Source, settings: ClassifySettings) -> bytes:
         case ImageObject(uri):
             return objects.read(_s3(), uri, own_buckets=settings.own_buckets, max_bytes=settings.max_image_bytes)
         case ImageUrl(url):
+            if not settings.has_internet:
+                raise UrlsNotRead(
+                    "url: this stack has no way to the internet; send the picture itself, or its s3 address"
+                )
             # Imported when first needed: the cold start of the other forms does not pay for it.
             from kennel.fetch import fetch_image  # noqa: PLC0415
 

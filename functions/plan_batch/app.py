@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from kennel import batches, naming, objects, s3uri, served
+from kennel import batches, naming, objects, s3uri, secured, served
 from kennel.errors import EndpointUnavailable, InvalidBatch
 from kennel.settings import PlanBatchSettings, plan_batch_settings
 
@@ -66,6 +66,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "left": len(left),
         "answered": len(sent) - len(left),
         **{name: asked[name] for name in ("instance_type", "instances", "max_runtime_seconds")},
+        "secured": secured.of_batch(settings.secured, asked["instance_type"]),
         "tags": [
             {"Key": "kennel:stack", "Value": settings.stack_name},
             {"Key": "kennel:run", "Value": begun["run"]},

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from kennel import dataset, naming, plan, runs, s3uri
+from kennel import dataset, naming, plan, runs, s3uri, secured
 from kennel.errors import InvalidRun, SettingsError
 from kennel.settings import ValidateRunSettings, validate_run_settings
 
@@ -50,7 +50,10 @@ def _parse(run_input: object, settings: ValidateRunSettings) -> dict[str, dict[s
         runs.parse_run({}, settings.defaults)
     except InvalidRun as error:  # the stack's fault, not the caller's
         raise SettingsError(f"environment variable DEFAULTS is not valid: {error}") from error
-    return runs.parse_run(run_input, settings.defaults)
+    asked = runs.parse_run(run_input, settings.defaults)
+    if problems := secured.problems(settings.secured, asked):
+        raise InvalidRun(problems)
+    return asked
 
 
 def _folder(field: str, uri: str, settings: ValidateRunSettings) -> s3uri.S3Uri:

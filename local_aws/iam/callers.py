@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from local_aws.credentials import Principal
-from local_aws.iam import roles
+from local_aws.iam import kms, roles
 from local_aws.iam.conditions import PolicyError
 from local_aws.iam.policy import Decision, Request, Statement, evaluate, names_everyone, names_role, names_service
 from local_aws.iam.recorder import recorder
@@ -122,9 +122,10 @@ def require(requests: Iterable[Request], principal: Principal | None = None) -> 
     if principal is None or not enforced():
         return
     for request in requests:
-        refusal = allowed(principal, request)
-        if refusal:
-            raise AccessDeniedError(refusal, request.action)
+        for one in (request, *kms.behind(request)):
+            refusal = allowed(principal, one)
+            if refusal:
+                raise AccessDeniedError(refusal, one.action)
 
 
 def assume(role_arn: str, service: str, source_arn: str, session: str) -> Principal:

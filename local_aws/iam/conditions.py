@@ -39,6 +39,7 @@ KEYS = frozenset(
         "iam:passedtoservice",
         "kms:grantisforawsresource",
         "kms:viaservice",
+        "lambda:sourcefunctionarn",
         "s3:delimiter",
         "s3:max-keys",
         "s3:prefix",

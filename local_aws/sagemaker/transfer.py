@@ -12,6 +12,8 @@ from local_aws.sagemaker import entrypoint
 from local_aws.sagemaker.container import Host, hyperparameters
 from local_aws.store import Record
 
+CONTAINER = "/opt/ml/"  # what a job's folder is in a container
+
 
 class JobError(Exception):
     """The job cannot go on; the message is its FailureReason."""
@@ -27,12 +29,23 @@ def download(record: Record, hosts: list[Host], stopped: Callable[[], bool]) -> 
 
 def _download_bundle(record: Record, hosts: list[Host]) -> None:
     bundle = str(hyperparameters(record)["sagemaker_submit_directory"])
-    data = objects.read_uri(bundle)
     for host in hosts:
-        archives.unpack(data, host.code)
+        archives.unpack(_bundle(bundle, record, host), host.code)
         program = host.code / str(hyperparameters(record)["sagemaker_program"])
         if not program.is_file():
             raise JobError(f"AlgorithmError: {program.name} is not in the code bundle {bundle}")
+
+
+def _bundle(bundle: str, record: Record, host: Host) -> bytes:
+    """The archive of the code: an object in S3, which the container itself reads, or a file of one of its channels."""
+    if bundle.startswith(CONTAINER):
+        try:
+            return (host.root / bundle.removeprefix(CONTAINER)).read_bytes()
+        except OSError:
+            raise JobError(f"AlgorithmError: there is no {bundle}: no channel of the job brings it") from None
+    if record.get("EnableNetworkIsolation"):
+        raise JobError(f"AlgorithmError: the container has no network and cannot read its code, {bundle}")
+    return objects.read_uri(bundle)
 
 
 def _download_channel(channel: dict[str, Any], hosts: list[Host], stopped: Callable[[], bool]) -> None:

@@ -110,6 +110,12 @@ def test_the_teardown_knows_every_log_group_and_bucket_of_the_template() -> None
 # --- Ten bugs, none of which the public linters all find -------------------------------------------------------------
 
 
+def within(state: dict[str, Any], text: str, other: str) -> None:
+    """Changes the expression that a state's arguments are."""
+    assert text in state["Arguments"]
+    state["Arguments"] = state["Arguments"].replace(text, other, 1)
+
+
 def dangling_next(states: States) -> None:
     states["CreateModel"]["Next"] = "CreateEndpointConfiguration"
 
@@ -143,7 +149,7 @@ def miscased_parameters(states: States) -> None:
 
 
 def misspelt_argument(states: States) -> None:
-    states["Train"]["Arguments"]["ResourceConfig"]["InstanceKind"] = "ml.m5.large"
+    within(states["Train"], "'VolumeSizeInGB'", "'VolumeGB'")
 
 
 def heartbeat_above_timeout(states: States) -> None:
@@ -158,19 +164,19 @@ def unassigned_variable(states: States) -> None:
 
 
 def bare_name(states: States) -> None:
-    states["CreateModel"]["Arguments"]["ModelName"] = "{% plan.names.model %}"
+    within(states["CreateModel"], "$plan.names.model", "plan.names.model")
 
 
 def misspelt_name_inside_an_expression(states: States) -> None:
-    states["Train"]["Arguments"]["StoppingCondition"] = "{% {'MaxRuntimeInSecond': 60} %}"
+    within(states["Train"], "'MaxRuntimeInSeconds': $plan.train.max_runtime_seconds}", "'MaxRuntimeInSecond': 60}")
 
 
 def missing_required_argument(states: States) -> None:
-    del states["Train"]["Arguments"]["OutputDataConfig"]
+    within(states["Train"], "'StoppingCondition': ", "'TensorBoardOutputConfig': ")
 
 
 def wrong_type(states: States) -> None:
-    states["Train"]["Arguments"]["EnableNetworkIsolation"] = "false"
+    within(states["Train"], "'EnableManagedSpotTraining': $plan.train.spot", "'EnableManagedSpotTraining': 'false'")
 
 
 def wrong_enumeration(states: States) -> None:
@@ -202,12 +208,12 @@ SEEDED: list[tuple[Callable[[States], None], str, str]] = [
     (create_endpoint_sync, "CreateEndpoint", "has no .sync"),
     (mistyped_sdk_action, "DescribeEndpoint", "no action descibeEndpoint (is it describeEndpoint?)"),
     (miscased_parameters, "BuildImage", "no such argument (is it ProjectName?)"),
-    (misspelt_argument, "Train", "Arguments.ResourceConfig.InstanceKind: "),
+    (misspelt_argument, "Train", "Arguments.ResourceConfig.VolumeGB: "),
     (heartbeat_above_timeout, "SmokeTest", "HeartbeatSeconds, 120, has to be below TimeoutSeconds, 60"),
     (unassigned_variable, "Evaluate", "$trained is read before"),
     (bare_name, "CreateModel", "the bare name plan reads nothing"),
     (misspelt_name_inside_an_expression, "Train", "MaxRuntimeInSecond: "),
-    (missing_required_argument, "Train", "Arguments.OutputDataConfig is missing"),
+    (missing_required_argument, "Train", "Arguments.StoppingCondition is missing"),
     (wrong_type, "Train", "has to be of type boolean"),
     (wrong_enumeration, "PutScalingPolicy", "is it TargetTrackingScaling?"),
     (error_nobody_raises, "FindImage", "is it Ecr.ImageNotFoundException?"),

@@ -18,12 +18,15 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-5555555555
 BOUNDARY = "arn:aws:iam::123456789012:policy/bounded"
 POOL = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_Abcdefghi"
 ACL = f"arn:aws:wafv2:us-east-1:123456789012:regional/webacl/api/{'1' * 8}-2222-3333-4444-{'5' * 12}"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:own"
 # An option -> the settings it has, each as parameters; the first is the default.
 OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "auth": ({}, {"ApiAuth": "AWS_IAM"}, {"ApiAuth": "COGNITO", "CognitoUserPoolArn": POOL}),
     "boundary": ({}, {"PermissionsBoundaryArn": BOUNDARY}),
     "key": ({}, {"KmsKeyArn": KEY}),
     "acl": ({}, {"WebAclArn": ACL}),
+    "network": ({}, {"Network": "PRIVATE", "TrainingImageUri": IMAGE}),
+    "data": ({}, {"DataBucketName": "pictures"}, {"DataBucketName": "pictures", "DataBucketOwner": "210987654321"}),
     "account": ({}, {"ApiAccountLogging": "EXISTING"}),
     "shift": ({}, {"SafeDeployments": "true"}),
     "budget": ({}, {"MonthlyBudgetUsd": "100", "BudgetEmail": "owner@example.com"}),
@@ -44,14 +47,11 @@ def every() -> Iterator[Chosen]:
 def pairwise() -> list[Chosen]:
     """Few combinations that hold every pair of settings, greedily: always the one with most pairs that are new."""
 
-    def pairs(chosen: Chosen) -> set[tuple[tuple[int, int], ...]]:
-        return set(itertools.combinations(enumerate(chosen), 2))
-
-    left, found = set().union(*map(pairs, every())), list[Chosen]()
+    held = {chosen: set(itertools.combinations(enumerate(chosen), 2)) for chosen in every()}
+    left, found = set().union(*held.values()), list[Chosen]()
     while left:
-        best = max(every(), key=lambda chosen: len(pairs(chosen) & left))
-        found.append(best)
-        left -= pairs(best)
+        found.append(max(held, key=lambda chosen: len(held[chosen] & left)))
+        left -= held[found[-1]]
     return found
 
 
@@ -151,9 +151,97 @@ def test_everything_that_keeps_data_does_so_under_the_key_that_is_given(given: d
     assert resolved["Globals"]["Function"].get("KmsKeyArn") == wanted
 
 
-@pytest.mark.parametrize(("name", "rule", "fits"), [("ApiAuth", "CognitoHasAPool", "COGNITO")])
-def test_an_option_that_needs_another_is_refused_without_it(name: str, rule: str, fits: str) -> None:
-    assert template.load()["Rules"][rule]["RuleCondition"] == {"Fn::Equals": [{"Ref": name}, fits]}
+def test_a_private_network_has_no_way_out_and_everything_that_computes_is_in_it() -> None:
+    given = parameters(tuple(int(name == "network") for name in OPTIONS))
+    private, public = template.resolved(given), template.resolved({})
+    kinds = {one["Type"] for one in private["Resources"].values()}
+    assert not {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"} & kinds
+    subnets = of_type(private, "AWS::EC2::Subnet")
+    assert len(subnets) == 2 and not any(one["MapPublicIpOnLaunch"] for one in subnets.values())
+    named = [{"Ref": name} for name in subnets]
+    assert private["Globals"]["Function"]["VpcConfig"]["SubnetIds"] == named
+    endpoints = of_type(private, "AWS::EC2::VPCEndpoint").values()
+    services = {one["ServiceName"]["Fn::Sub"].partition("}.")[2]: one for one in endpoints}
+    assert services.keys() == {"s3", "sagemaker.api", "sagemaker.runtime"}
+    assert all(one.get("SubnetIds", named) == named for one in endpoints)
+    told = private["Resources"]["ValidateRunFunction"]["Properties"]["Environment"]["Variables"]
+    assert told["SUBNET_IDS"] == {"Fn::Sub": ",".join(f"${{{name}}}" for name in subnets)}
+    for resolved, internet in ((private, "false"), (public, "true")):
+        variables = resolved["Resources"]["ClassifyFunction"]["Properties"]["Environment"]["Variables"]
+        assert variables["HAS_INTERNET"] == internet
+    assert "VpcConfig" not in public["Globals"]["Function"] and not of_type(public, "AWS::EC2::VPCEndpoint")
+
+
+def test_roles_join_the_network_only_where_it_is_private() -> None:
+    for given in ({}, {"Network": "PRIVATE", "TrainingImageUri": IMAGE}):
+        joining = {
+            name
+            for name, role in of_type(template.resolved(given), "AWS::IAM::Role").items()
+            if "ec2:CreateNetworkInterface" in json.dumps(role["Policies"])
+        }
+        functions = {f"{name}Role" for name in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch")}
+        assert joining == ({*functions, "PublishCodeRole", "TrainingRole", "ServingRole"} if given else set())
+
+
+def test_somebody_elses_data_bucket_is_read_in_the_accounts_that_are_named_and_never_made() -> None:
+    given = {"DataBucketName": "pictures", "DataBucketOwner": "210987654321"}
+    resolved = template.resolved(given)
+    assert of_type(resolved, "AWS::S3::Bucket").keys() == {"ArtifactBucket"}
+    reading = [
+        statement
+        for role in of_type(resolved, "AWS::IAM::Role").values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "${DataBucketName}" in json.dumps(statement["Resource"])
+    ]
+    accounts = [{"Ref": "AWS::AccountId"}, {"Ref": "DataBucketOwner"}]
+    assert len(reading) >= 8
+    assert all(one["Condition"] == {"StringEquals": {"aws:ResourceAccount": accounts}} for one in reading)
+    assert not [one for one in reading if {"s3:PutObject", "s3:DeleteObject"} & set(template.actions(one))]
+
+
+RULES = {
+    "CognitoHasAPool": ("ApiAuth", "COGNITO", ["CognitoUserPoolArn"]),
+    "PrivateNetworkHasNoPackageIndex": ("Network", "PRIVATE", ["TrainingImageUri", "TrainingMode"]),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_option_that_needs_another_is_refused_without_it(rule: str) -> None:
+    name, value, needed = RULES[rule]
+    found = template.load()["Rules"][rule]
+    assert found["RuleCondition"] == {"Fn::Equals": [{"Ref": name}, value]}
+    assert [one["Assert"]["Fn::Not"][0]["Fn::Equals"][0] for one in found["Assertions"]] == [
+        {"Ref": one} for one in needed
+    ]
+
+
+# --- Whatever is chosen -----------------------------------------------------------------------------------------------
+
+
+def test_nobody_in_particular_is_allowed_anything_but_within_this_account() -> None:
+    resolved = template.resolved(parameters(tuple(len(settings) - 1 for settings in OPTIONS.values())))
+    for name, one in resolved["Resources"].items():
+        document = one.get("Properties", {}).get("PolicyDocument") or {"Statement": []}
+        for statement in document["Statement"]:
+            if statement["Effect"] == "Allow" and statement["Principal"] == "*":
+                own = statement.get("Condition") == {
+                    "StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}
+                }
+                # CloudFormation signs the link that its custom resources answer by, with credentials of its own.
+                assert own or (name, statement["Sid"]) == ("S3Endpoint", "AnswerCloudFormation"), name
+
+
+def test_who_may_call_a_function_is_named_by_account_and_resource() -> None:
+    for name, one in template.resources("AWS::Lambda::Permission").items():
+        assert "${AWS::AccountId}" in json.dumps(one["SourceArn"]) or "SourceAccount" in one, name
+
+
+@pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::ECR::Repository"])
+def test_what_happens_to_what_is_kept_when_the_stack_goes_is_said(kind: str) -> None:
+    for name, one in template.load()["Resources"].items():
+        if one["Type"] == kind:
+            assert {"DeletionPolicy", "UpdateReplacePolicy"} <= one.keys(), name
 
 
 def short_forms_gone(resolved: dict[str, Any]) -> str:

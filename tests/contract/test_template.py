@@ -175,6 +175,17 @@ def test_trust_policies_name_the_account_but_for_those_that_say_why() -> None:
     assert sorted(bare) == ["ApiAccountRole", "Ec2TrainingRole", "TrafficShiftRole"]
 
 
+# With Network PRIVATE, and not to the function's own code.
+OF_THE_NETWORK = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+]
+
+
 def test_what_classify_may_do_is_its_whole_job_and_no_more() -> None:
     allowed = {
         name: statement["Action"] for name, statement in template.statements() if name.startswith("ClassifyRole.")
@@ -184,6 +195,7 @@ def test_what_classify_may_do_is_its_whole_job_and_no_more() -> None:
         "ClassifyRole.ReadOwnPictures": "s3:GetObject",
         "ClassifyRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
         "ClassifyRole.ReadWithKey": "kms:Decrypt",
+        "ClassifyRole.JoinNetwork": OF_THE_NETWORK,
     }
 
 
@@ -201,6 +213,7 @@ def test_what_shows_the_page_may_neither_ask_the_model_nor_read_a_picture() -> N
         "SiteRole.ReadReports": "s3:GetObject",
         "SiteRole.WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
         "SiteRole.ReadWithKey": "kms:Decrypt",
+        "SiteRole.JoinNetwork": OF_THE_NETWORK,
     }
 
 

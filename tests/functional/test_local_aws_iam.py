@@ -133,6 +133,28 @@ def test_a_permissions_boundary_takes_away_what_it_does_not_allow_and_gives_noth
     assert not_given.endswith("because no identity-based policy allows the s3:DeleteObject action")
 
 
+def test_objects_under_a_key_take_the_right_to_it_through_s3(stage: Stage) -> None:
+    key = stage.aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    admin, bucket = stage.aws.client("s3"), f"kept-{uuid.uuid4().hex[:8]}"
+    admin.create_bucket(Bucket=bucket)
+    admin.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    admin.put_object(Bucket=bucket, Key="a", Body=b"a")
+
+    def through(service: str) -> dict[str, Any]:
+        via = {"StringEquals": {"kms:ViaService": f"{service}.us-east-1.amazonaws.com"}}
+        return {"Action": "kms:Decrypt", "Resource": key, "Condition": via}
+
+    def of(*statements: dict[str, Any]) -> Any:
+        arn = role(stage.aws, {"Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}*"}, *statements)
+        return assumed(stage.aws, arn).client("s3", endpoint_url=stage.aws.info["endpoint_url"])
+
+    assert of(through("s3")).get_object(Bucket=bucket, Key="a")["Body"].read() == b"a"
+    for s3 in (of(), of(through("sagemaker"))):
+        assert "kms:Decrypt" in refusal(s3.get_object, Bucket=bucket, Key="a")[1]
+    assert "kms:GenerateDataKey" in refusal(of(through("s3")).put_object, Bucket=bucket, Key="b", Body=b"b")[1]
+
+
 def test_an_operation_that_is_not_in_the_table_is_refused_and_says_where_to_add_it(stage: Stage) -> None:
     session = assumed(stage.aws, role(stage.aws, {"Action": "*"}))
     client = session.client("ssm", endpoint_url=stage.aws.info["endpoint_url"])

@@ -10,7 +10,7 @@ from kennel.dataset import Dataset
 from kennel.plan import Run, Weights, plan
 from kennel.runs import parse_run
 from kennel.s3uri import S3Uri
-from kennel.settings import ValidateRunSettings
+from kennel.settings import Secured, ValidateRunSettings
 
 FOLDER = Path(__file__).parents[2] / "statemachine"
 ROLE = "arn:aws:iam::000000000000:role/kennel"
@@ -62,11 +62,14 @@ FOUND = Dataset(
 )
 
 
-def make_plan(run_input: dict[str, Any] | None = None, pretrained: str | None = None) -> dict[str, Any]:
-    """The plan of an input, with its numbers as JSON has them."""
+def make_plan(
+    run_input: dict[str, Any] | None = None, pretrained: str | None = None, secured: Secured | None = None
+) -> dict[str, Any]:
+    """The plan of an input, with its numbers as JSON has them; `secured` are the stack's options."""
+    settings = SETTINGS._replace(secured=secured or Secured())
     weights = Weights(S3Uri("data", pretrained), "etag") if pretrained else None
     run = Run("first-1a2b3c4d", "execution", "2026-11-20T10:00:00Z")
-    made: dict[str, Any] = json.loads(json.dumps(plan(run, parse_run(run_input or {}, {}), FOUND, weights, SETTINGS)))
+    made: dict[str, Any] = json.loads(json.dumps(plan(run, parse_run(run_input or {}, {}), FOUND, weights, settings)))
     return made
 
 

@@ -83,6 +83,20 @@ def invoke(event: Any) -> tuple[int, Any, dict[str, str]]:
     return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
 
 
+def test_in_a_private_network_a_url_is_refused_at_once_and_other_pictures_are_not(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAS_INTERNET", "false")
+    url = {"url": "https://example.com/dog.jpg"}
+
+    status, problem, _ = invoke(url)
+    _, several, _ = invoke({"pictures": [url, {"image": PNG64}]})
+
+    assert (status, problem["type"]) == (403, "about:blank#urls-not-read")
+    assert "no way to the internet" in problem["detail"]
+    assert ["problem" in one for one in several["results"]] == [True, False]
+
+
 def test_picture_as_body_is_sent_on_and_answered(runtime: Runtime) -> None:
     status, body, headers = invoke(proxy_event(png(), content_type="image/png"))
 

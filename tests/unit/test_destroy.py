@@ -122,6 +122,11 @@ def test_a_whole_stack_of_ours_is_torn_down(status: str) -> None:
     assert destroy.teardown_of("kennel-dev", status, OURS) == "teardownstatemachine"
 
 
+def test_a_stack_on_somebodys_data_bucket_is_torn_down_too() -> None:
+    without = {name: one for name, one in OURS.items() if name != "DataBucket"}
+    assert destroy.teardown_of("kennel-dev", "CREATE_COMPLETE", without) == "teardownstatemachine"
+
+
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_FAILED"])
 def test_a_stack_that_is_half_there_goes_without_teardown(status: str) -> None:
     assert destroy.teardown_of("kennel-dev", status, OURS) == destroy.teardown_of("kennel-dev", status, {}) == ""
@@ -132,7 +137,7 @@ def test_a_stack_that_is_half_there_goes_without_teardown(status: str) -> None:
     [
         ("DELETE_IN_PROGRESS", "", "wait for that to end"),
         ("CREATE_COMPLETE", "PipelineStateMachine", "not one of Kennel's"),
-        ("CREATE_COMPLETE", "DataBucket", "not one of Kennel's"),
+        ("CREATE_COMPLETE", "ArtifactBucket", "not one of Kennel's"),
         ("CREATE_COMPLETE", "TeardownStateMachine", "deploy it again"),
     ],
 )

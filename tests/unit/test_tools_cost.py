@@ -58,6 +58,12 @@ def test_seeing_and_telling_is_paid_for_as_it_is_asked_for() -> None:
     assert items(SERVERLESS, 0, AlarmEmail="ops@example.com")["Key of the alarms' topic"].high == 1
 
 
+def test_a_private_network_and_a_key_cost_by_the_month_and_only_where_they_are() -> None:
+    secured = items(SERVERLESS, 0, Network="PRIVATE", KmsKeyArn="arn:aws:kms:us-east-1:1:key/1")
+    assert (secured["Private network"].low, secured["Key"].low) == (pytest.approx(2 * 2 * 730 * 0.01), 1)
+    assert not {"Private network", "Key"} & items(SERVERLESS, 0).keys()
+
+
 def test_idle_and_serverless_costs_less_than_a_dollar_and_nothing_by_the_request() -> None:
     idle = items(SERVERLESS, 0, ProvisionedConcurrency="0", Monitoring="BASIC")
     assert set(idle) == {"Alarms", "Hourly sweep", "Hourly watch for drift", "S3", "Serving image"}

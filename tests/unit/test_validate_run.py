@@ -51,6 +51,13 @@ class Data:
                     self.put(f"{root}{split}/{folder}/{number}.png")
 
 
+SECURED = {
+    "KMS_KEY_ARN": "arn:aws:kms:us-east-1:000000000000:key/1",
+    "SUBNET_IDS": "subnet-1,subnet-2",
+    "SECURITY_GROUP_IDS": "sg-1",
+}
+
+
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Data]:
     for name, value in ENVIRONMENT.items():
@@ -72,6 +79,55 @@ def validate(run_input: Any = None, execution: str = "execution-1") -> dict[str,
         "started": "2026-11-20T10:00:00.5Z",
     }
     return app.handler(event, LambdaContext())
+
+
+@pytest.fixture
+def secured(data: Data, monkeypatch: pytest.MonkeyPatch) -> Data:
+    """The same of a stack with a key and a private network."""
+    for name, value in SECURED.items():
+        monkeypatch.setenv(name, value)
+    data.fill()
+    return data
+
+
+def test_a_key_and_a_private_network_are_the_plans(secured: Data) -> None:
+    plan = validate({"endpoint": {"instance_type": "ml.g5.xlarge"}})
+
+    network = {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    key = {"KmsKeyId": SECURED["KMS_KEY_ARN"]}
+    sha256 = ENVIRONMENT["CODE_SHA256"]
+    assert [one["ChannelName"] for one in plan["secured"].pop("channels")] == [sha256]
+    assert plan["secured"] == {
+        "output": key,
+        "volume": {"VolumeKmsKeyId": SECURED["KMS_KEY_ARN"]},
+        "job": {"VpcConfig": network, "EnableNetworkIsolation": True},
+        "disk": key,
+        "model": {"VpcConfig": network},
+        "endpoint_config": {},  # SageMaker takes no key for an instance that has a disk of its own
+        "package": {"SecurityConfig": key},
+    }
+    told = json.loads(plan["hyperparameters"]["train"]["sagemaker_submit_directory"])
+    assert told == f"/opt/ml/input/data/{sha256}/source.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("instance", "has_own_disk"),
+    [
+        *(("ml.c7i.xlarge", False), ("ml.m5.large", False), ("ml.inf2.xlarge", False), ("ml.m5d.large", True)),
+        *(("ml.g4dn.xlarge", True), ("ml.g6e.xlarge", True), ("ml.c6gd.large", True), ("ml.p4d.24xlarge", True)),
+    ],
+)
+def test_disks_of_the_instances_own_get_no_key(secured: Data, instance: str, has_own_disk: bool) -> None:
+    plan = validate({"train": {"instance_type": instance}, "endpoint": {"instance_type": instance}})
+    assert (plan["secured"]["volume"] == plan["secured"]["endpoint_config"] == {}) == has_own_disk
+
+
+def test_what_a_private_network_cannot_do_is_refused_with_what_can(secured: Data) -> None:
+    assert refusal({"train": {"mode": "ec2"}, "endpoint": {"serving": "serverless"}}) == [
+        "train.mode: ec2 installs packages from the internet, and this stack's network is private; single and multi "
+        "train in it",
+        "endpoint.serving: serverless endpoints cannot stand in a private network; realtime ones can",
+    ]
 
 
 def refusal(run_input: Any = None) -> list[str]:

@@ -56,6 +56,7 @@ def month(endpoint: Mapping[str, Any], stack: StackSettings, use: Use, prices: M
         *_seen(endpoint, stack, use, prices),
         *_sweeps(prices),
         *_drift(stack, use, prices),
+        *_options(stack, prices),
         *_kept(use, prices),
     ]
     return [item for item in items if item.high != 0]
@@ -132,6 +133,15 @@ def _drift(stack: StackSettings, use: Use, prices: Mapping[str, Any]) -> Iterato
     lines = use.requests * share * SAMPLE_BYTES / 1e9 * (prices["logs_gb"] + prices["storage_gb_month"]["logs"])
     metrics = DRIFT_METRICS * prices["metric_month"] if use.requests else 0
     yield _item("Drift, lines and metrics", f"{share:.0%} of the pictures, {DRIFT_METRICS} metrics", lines + metrics)
+
+
+def _options(stack: StackSettings, prices: Mapping[str, Any]) -> Iterator[Item]:
+    """What the template's options add (docs/hardening.md); a key's uses and an endpoint's data are not in it."""
+    if stack.values["KmsKeyArn"]:
+        yield _item("Key", "one customer managed key", prices["key_month"])
+    zones = stack.zones_of_interface_endpoints()
+    what = f"interface endpoints, {zones} zones of them all month"
+    yield _item("Private network", what, HOURS * zones * prices["interface_endpoint_hour"])
 
 
 def _kept(use: Use, prices: Mapping[str, Any]) -> Iterator[Item]:

@@ -58,6 +58,15 @@ class StackSettings:
             if entry["Type"] == kind and ("Condition" not in entry or self._holds({"Condition": entry["Condition"]}))
         ]
 
+    def zones_of_interface_endpoints(self) -> int:
+        """The stack's interface endpoints, each as often as it has subnets: that is how they are billed."""
+        return sum(
+            len(entry["Properties"]["SubnetIds"])
+            for entry in template()["Resources"].values()
+            if entry.get("Properties", {}).get("VpcEndpointType") == "Interface"
+            and self._holds({"Condition": entry["Condition"]})
+        )
+
     def _holds(self, condition: Any) -> bool:
         (form, value), *_ = condition.items()
         if form == "Condition":

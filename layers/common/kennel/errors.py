@@ -11,6 +11,7 @@ KennelError
     ├── BadUrl                  the URL is malformed, or of a scheme or port that is not read
     ├── Forbidden               a bucket or an endpoint that is not the stack's own
     ├── AddressNotAllowed       the URL leads to an address that is not public
+    ├── UrlsNotRead             the stack is in a private network, from where no URL can be read
     ├── NotFound                no such route or object
     ├── MethodNotAllowed        the route exists, the method does not
     ├── ImageTooLarge           more bytes than are taken
@@ -94,6 +95,10 @@ class AddressNotAllowed(RequestError):
     """The URL leads to an address that is not public. The message never tells which address."""
 
 
+class UrlsNotRead(RequestError):
+    """The stack is in a private network, from where no URL can be read."""
+
+
 class NotFound(RequestError):
     """No such route or object."""
 
@@ -157,6 +162,7 @@ PROBLEMS: dict[type[RequestError], Problem] = {
     BadUrl: Problem(400, "bad-url", "The URL is not one that is read"),
     Forbidden: Problem(403, "forbidden", "Not this stack's own"),
     AddressNotAllowed: Problem(403, "address-not-allowed", "The URL does not lead to a public address"),
+    UrlsNotRead: Problem(403, "urls-not-read", "This stack reads no URLs"),
     NotFound: Problem(404, "not-found", "There is no such thing"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "The method is not allowed"),
     ImageTooLarge: Problem(413, "image-too-large", "The picture is too large"),

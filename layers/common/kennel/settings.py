@@ -11,13 +11,27 @@ from typing import NamedTuple
 from kennel.errors import SettingsError
 
 
+class Secured(NamedTuple):
+    """A stack's options: the key's ARN, or empty; the private network's subnets and security groups, or none."""
+
+    kms_key: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the stack has no way to the internet."""
+        return bool(self.subnets)
+
+
 class ClassifySettings(NamedTuple):
-    """What `classify` needs: its endpoint, the buckets it may read from, and the limits on what it reads."""
+    """What `classify` needs: its endpoint, where it may read from, and the limits on what it reads."""
 
     endpoint_name: str
     own_buckets: tuple[str, ...]
     max_image_bytes: int
     url_timeout_seconds: float
+    has_internet: bool
 
 
 class SiteSettings(NamedTuple):
@@ -29,7 +43,7 @@ class SiteSettings(NamedTuple):
 
 
 class ValidateRunSettings(NamedTuple):
-    """What `validate_run` needs: the stack's own names, its code bundle, and its parameters as a run's defaults."""
+    """What `validate_run` needs: the stack's own names, its code bundle, a run's defaults, and its options."""
 
     stack_name: str
     data_bucket: str
@@ -40,16 +54,18 @@ class ValidateRunSettings(NamedTuple):
     serving_repository_uri: str
     region: str
     defaults: Mapping[str, object]
+    secured: Secured = Secured()
 
 
 class PlanBatchSettings(NamedTuple):
-    """What `plan_batch` needs: the stack's own names, and its parameters as a batch's defaults."""
+    """What `plan_batch` needs: the stack's own names, its parameters as a batch's defaults, and its options."""
 
     stack_name: str
     data_bucket: str
     artifact_bucket: str
     endpoint_name: str
     defaults: Mapping[str, object]
+    secured: Secured = Secured()
 
 
 class CollectBatchSettings(NamedTuple):
@@ -71,9 +87,10 @@ def classify_settings() -> ClassifySettings:
     """The settings of `classify`; raises SettingsError naming the first variable that is missing or malformed."""
     return ClassifySettings(
         endpoint_name=_text("ENDPOINT_NAME"),
-        own_buckets=tuple(name.strip() for name in _text("OWN_BUCKETS").split(",") if name.strip()),
+        own_buckets=_names(_text("OWN_BUCKETS")),
         max_image_bytes=int(_number("MAX_IMAGE_BYTES", 4_500_000)),
         url_timeout_seconds=_number("URL_TIMEOUT_SECONDS", 5.0),
+        has_internet=_optional("HAS_INTERNET") != "false",
     )
 
 
@@ -100,6 +117,9 @@ def validate_run_settings() -> ValidateRunSettings:
         serving_repository_uri=_text("SERVING_REPOSITORY_URI"),
         region=_text("AWS_REGION"),
         defaults=_json_object("DEFAULTS"),
+        secured=Secured(
+            _optional("KMS_KEY_ARN"), _names(_optional("SUBNET_IDS")), _names(_optional("SECURITY_GROUP_IDS"))
+        ),
     )
 
 
@@ -112,6 +132,7 @@ def plan_batch_settings() -> PlanBatchSettings:
         artifact_bucket=_text("ARTIFACT_BUCKET"),
         endpoint_name=_text("ENDPOINT_NAME"),
         defaults=_json_object("DEFAULTS"),
+        secured=Secured(_optional("KMS_KEY_ARN")),
     )
 
 
@@ -139,6 +160,14 @@ def trace_header() -> str:
 def kept_ready() -> bool:
     """Whether Lambda started this process ahead of its first request, as provisioned concurrency does."""
     return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
+
+
+def _optional(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _text(name: str) -> str:

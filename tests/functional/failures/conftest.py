@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
 import pytest
@@ -29,10 +31,12 @@ FAST = {
 }
 
 
-@pytest.fixture(scope="package")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
-    """`sam build`, `sam deploy`, a few drawn pictures, quick programs; everything stopped at the end."""
-    scratch = tmp_path_factory.mktemp("failures")
+@contextmanager
+def deployed(scratch: Path, options: Callable[[], tuple[str, ...]] = tuple) -> Iterator[Quick]:
+    """`sam build`, `sam deploy`, a few drawn pictures, quick programs; everything stopped at the end.
+
+    `options` are asked for once the embedded AWS is up, and go on to `sam deploy`.
+    """
     sizes = ["--breeds", "2", "--train", "2", "--valid", "1", "--test", "1"]
     subprocess.run(
         [sys.executable, "-m", "tools.draw_dogs", str(scratch / "dogs"), *sizes], cwd=local_stack.ROOT, check=True
@@ -41,10 +45,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
     try:
         os.environ.update(FAST)
         local_stack.start(scratch / "aws")
-        local_stack.sam("build", "--build-dir", str(scratch / "build"))
-        # A build folder of its own: the repository's may be in use.
-        template, settings = str(scratch / "build" / "template.yaml"), str(local_stack.ROOT / "samconfig.toml")
-        local_stack.sam("deploy", "--config-env", "local", "--config-file", settings, "--template-file", template)
+        local_stack.build_and_deploy(scratch, *options())
         stack = describe_stack(local_stack.NAME)
         upload(boto3.client("s3"), scratch / "dogs", stack.data_bucket, "dogImages/", lambda done, total: None)
         # An hour is a minute here: the sweeper would come among the tests, and take the faults meant for them.
@@ -59,6 +60,13 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
         local_stack.stop(scratch / "aws")
         os.environ.clear()
         os.environ.update(kept)
+
+
+@pytest.fixture(scope="package")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
+    """The stack as it is by itself."""
+    with deployed(tmp_path_factory.mktemp("failures")) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
