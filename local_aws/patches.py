@@ -242,6 +242,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),
     },
     "ministack.services.s3": {
+        "_bucket_encryption": None,
         "_buckets": None,
         "_get_object_data": ("bucket_name", "key", "version_id"),
         "_bucket_policies": None,
@@ -400,11 +401,12 @@ def _patched_on_load(
 
 def _patch_roles_of(provisioners: dict[str, Any]) -> None:
     """What CloudFormation makes with a role that cannot do its work is refused, as by the services themselves."""
-    from local_aws.iam import functions, machines  # noqa: PLC0415
+    from local_aws.iam import functions, kms, machines  # noqa: PLC0415
 
-    machine, function = "AWS::StepFunctions::StateMachine", "AWS::Lambda::Function"
+    machine, function, bucket = "AWS::StepFunctions::StateMachine", "AWS::Lambda::Function", "AWS::S3::Bucket"
     provisioners[machine] = machines.machine_provisioner(provisioners[machine])
     provisioners[function] = functions.provisioner(provisioners[function])
+    provisioners[bucket] = kms.bucket_provisioner(provisioners[bucket])
 
 
 def _patch_roles(sagemaker: SageMaker, autoscaling: AutoScaling) -> None:

@@ -1,9 +1,10 @@
-"""What S3 asks of a bucket's key in the name of whoever reads or writes an object."""
+"""A bucket's key: what S3 asks of it in the name of whoever reads or writes an object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 from xml.etree import ElementTree
 
 from ministack import app
@@ -23,6 +24,36 @@ def behind(request: Request) -> Iterator[Request]:
         key = _key(app._get_module("s3")._bucket_encryption.get_scoped(ACCOUNT_ID, None, bucket) or "")
         if key:
             yield Request(action, key, {"kms:viaservice": f"s3.{REGION}.amazonaws.com"})
+
+
+def bucket_provisioner(original: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """AWS::S3::Bucket with its BucketEncryption, which MiniStack's CloudFormation leaves out."""
+
+    def create(logical_id: str, props: dict[str, Any], *rest: Any) -> Any:
+        made = original["create"](logical_id, props, *rest)
+        _encrypt(made[0], props)
+        return made
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
+        made = original["update"](physical_id, old, new, *rest)
+        _encrypt(made[0], new)
+        return made
+
+    return {**original, "create": create, "update": update}
+
+
+def _encrypt(bucket: str, props: Mapping[str, Any]) -> None:
+    rules = (props.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration", [])
+    whole = ElementTree.Element("ServerSideEncryptionConfiguration")
+    for rule in rules:
+        default = ElementTree.SubElement(ElementTree.SubElement(whole, "Rule"), "ApplyServerSideEncryptionByDefault")
+        for name, value in rule.get("ServerSideEncryptionByDefault", {}).items():
+            ElementTree.SubElement(default, name).text = str(value)
+    kept = app._get_module("s3")._bucket_encryption
+    if rules:
+        kept[bucket] = ElementTree.tostring(whole, encoding="unicode")
+    else:
+        kept.pop(bucket, None)
 
 
 @lru_cache(maxsize=64)

@@ -172,7 +172,8 @@ def misspelt_name_inside_an_expression(states: States) -> None:
 
 
 def missing_required_argument(states: States) -> None:
-    within(states["Train"], "'StoppingCondition': ", "'TensorBoardOutputConfig': ")
+    whole = "'OutputDataConfig': $merge([{'S3OutputPath': $plan.output_uri}, $plan.secured.output]), "
+    within(states["Train"], whole, "")
 
 
 def wrong_type(states: States) -> None:
@@ -213,7 +214,7 @@ SEEDED: list[tuple[Callable[[States], None], str, str]] = [
     (unassigned_variable, "Evaluate", "$trained is read before"),
     (bare_name, "CreateModel", "the bare name plan reads nothing"),
     (misspelt_name_inside_an_expression, "Train", "MaxRuntimeInSecond: "),
-    (missing_required_argument, "Train", "Arguments.StoppingCondition is missing"),
+    (missing_required_argument, "Train", "Arguments.OutputDataConfig is missing"),
     (wrong_type, "Train", "has to be of type boolean"),
     (wrong_enumeration, "PutScalingPolicy", "is it TargetTrackingScaling?"),
     (error_nobody_raises, "FindImage", "is it Ecr.ImageNotFoundException?"),
