@@ -15,6 +15,7 @@ from tests.functional.failures.conftest import deployed
 from tests.functional.failures.quick import Quick
 from tools import local_stack
 from tools.pipeline import Outcome
+from tools.stack import describe_stack
 
 PICTURES = "somebodys-pictures"
 THROUGH_S3 = {"ReadWithKey", "WriteWithKey", "StoreWithKey"}
@@ -129,12 +130,15 @@ def test_every_right_to_the_key_through_s3_was_needed_and_nothing_was_denied(sec
     assert {action for _, action in unused} <= {"kms:Decrypt", "kms:Encrypt"}, unused
 
 
-def test_a_stack_that_takes_tokens_of_a_user_pool_takes_nothing_else(secured: Quick, scratch: Path) -> None:
+@pytest.mark.usefixtures("secured")
+def test_a_stack_that_takes_tokens_of_a_user_pool_takes_nothing_else(scratch: Path) -> None:
     pool = "arn:aws:cognito-idp:us-east-1:000000000000:userpool/us-east-1_Abcdefghi"  # none can be made here
 
     local_stack.deploy(scratch, *overrides(parameters() | {"ApiAuth": "COGNITO", "CognitoUserPoolArn": pool}))
 
+    api = describe_stack(local_stack.NAME).api_url
+
     def status(path: str, **headers: str) -> int:
-        return httpx.get(f"{secured.stack.api_url}/{path}", headers=headers).status_code
+        return httpx.get(f"{api}/{path}", headers=headers).status_code
 
     assert [status("model"), status("model", authorization="a.b.c"), status("health")] == [401, 401, 200]
