@@ -162,7 +162,7 @@ def test_a_private_network_has_no_way_out_and_everything_that_computes_is_in_it(
     assert private["Globals"]["Function"]["VpcConfig"]["SubnetIds"] == named
     endpoints = of_type(private, "AWS::EC2::VPCEndpoint").values()
     services = {one["ServiceName"]["Fn::Sub"].partition("}.")[2]: one for one in endpoints}
-    assert services.keys() == {"s3", "sagemaker.api", "sagemaker.runtime"}
+    assert services.keys() == {"s3", "sagemaker.api", "sagemaker.runtime", "logs"}
     assert all(one.get("SubnetIds", named) == named for one in endpoints)
     told = private["Resources"]["ValidateRunFunction"]["Properties"]["Environment"]["Variables"]
     assert told["SUBNET_IDS"] == {"Fn::Sub": ",".join(f"${{{name}}}" for name in subnets)}
@@ -197,7 +197,9 @@ def test_roles_join_the_network_only_where_it_is_private() -> None:
             for name, role in of_type(template.resolved(given), "AWS::IAM::Role").items()
             if "ec2:CreateNetworkInterface" in json.dumps(role["Policies"])
         }
-        functions = {f"{name}Role" for name in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch")}
+        functions = {
+            f"{name}Role" for name in ("Classify", "Site", "ValidateRun", "PlanBatch", "CollectBatch", "WatchDrift")
+        }
         assert joining == ({*functions, "PublishCodeRole", "TrainingRole", "ServingRole"} if given else set())
 
 
@@ -252,7 +254,8 @@ def test_nobody_in_particular_is_allowed_anything_but_within_this_account() -> N
 
 def test_who_may_call_a_function_is_named_by_account_and_resource() -> None:
     for name, one in template.resources("AWS::Lambda::Permission").items():
-        assert "${AWS::AccountId}" in json.dumps(one["SourceArn"]) or "SourceAccount" in one, name
+        source = one["SourceArn"]  # by the account's number, or a resource of this stack
+        assert "${AWS::AccountId}" in source.get("Fn::Sub", "") or source.get("Fn::GetAtt"), name
 
 
 @pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::ECR::Repository"])

@@ -60,7 +60,7 @@ def test_seeing_and_telling_is_paid_for_as_it_is_asked_for() -> None:
 
 def test_a_private_network_and_a_key_cost_by_the_month_and_only_where_they_are() -> None:
     secured = items(SERVERLESS, 0, Network="PRIVATE", KmsKeyArn="arn:aws:kms:us-east-1:1:key/1")
-    assert secured["Private network"].high == pytest.approx(2 * 2 * 730 * 0.01)
+    assert secured["Private network"].high == pytest.approx(3 * 2 * 730 * 0.01)
     assert secured["Key"].high == 1
     assert not {"Private network", "Key"} & items(SERVERLESS, 0).keys()
 
