@@ -49,7 +49,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "samconfig.toml", folder)
     (folder / "template.yaml").write_text("Resources: {}")
     (folder / "events").symlink_to(ROOT / "events")
-    for name in ("run.json", "batch.json", "input.json"):
+    for name in ("run.json", "batch.json", "input.json", "key-policy.json", "bucket-policy.json"):
         (folder / name).write_text("{}")
     for name in ("dogImages", "pictures", "holidays", "../my-set"):
         draw_data(folder / name)
