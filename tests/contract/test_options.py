@@ -29,6 +29,7 @@ OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "data": ({}, {"DataBucketName": "pictures"}, {"DataBucketName": "pictures", "DataBucketOwner": "210987654321"}),
     "account": ({}, {"ApiAccountLogging": "EXISTING"}),
     "shift": ({}, {"SafeDeployments": "true"}),
+    "alarms": ({}, {"AlarmEmail": "owner@example.com"}),
     "budget": ({}, {"MonthlyBudgetUsd": "100", "BudgetEmail": "owner@example.com"}),
     "concurrency": ({}, {"ProvisionedConcurrency": "0", "ReservedConcurrency": "0"}),
 }
@@ -111,7 +112,6 @@ KEPT = {
     "AWS::ECR::Repository": "EncryptionConfiguration.KmsKey",
     "AWS::CodeBuild::Project": "EncryptionKey",
     "AWS::StepFunctions::StateMachine": "EncryptionConfiguration.KmsKeyId",
-    "AWS::SNS::Topic": "KmsMasterKeyId",
     "AWS::S3::Bucket": (
         "BucketEncryption.ServerSideEncryptionConfiguration.0.ServerSideEncryptionByDefault.KMSMasterKeyID"
     ),
@@ -126,6 +126,7 @@ KEEPS_NOTHING = (
     "AWS::IAM::",
     "AWS::WAFv2::",
     "AWS::Lambda::Permission",
+    "AWS::Logs::QueryDefinition",
     "AWS::S3::BucketPolicy",
     "AWS::SageMaker::ModelPackageGroup",
     "AWS::Serverless::",
@@ -149,6 +150,15 @@ def test_everything_that_keeps_data_does_so_under_the_key_that_is_given(given: d
         else:
             assert one["Type"].startswith(KEEPS_NOTHING), f"{name}: does it keep data, and by which key?"
     assert resolved["Globals"]["Function"].get("KmsKeyArn") == wanted
+
+
+@pytest.mark.parametrize(("given", "key"), [({}, "AlarmKey"), ({"KmsKeyArn": KEY}, "KmsKeyArn")])
+def test_the_alarms_topic_has_a_key_of_its_own_only_where_the_stack_is_given_none(
+    given: dict[str, str], key: str
+) -> None:
+    resolved = template.resolved({"AlarmEmail": "owner@example.com", **given})
+    assert resolved["Resources"]["AlarmTopic"]["Properties"]["KmsMasterKeyId"] == {"Ref": key}
+    assert ("AlarmKey" in resolved["Resources"]) == (key == "AlarmKey")
 
 
 def test_a_private_network_has_no_way_out_and_everything_that_computes_is_in_it() -> None:
