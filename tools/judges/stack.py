@@ -38,6 +38,12 @@ ARNS = {
     "AWS::SNS::Topic": f"arn:aws:sns:{_REGIONAL}:{{}}",
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{_REGIONAL}:stateMachine:{{}}",
 }
+# What parameters are that policies name, and that are empty by default.
+GIVEN = {
+    "DataBucketName": "pictures",
+    "DataBucketOwner": "210987654321",
+    "KmsKeyArn": f"arn:aws:kms:{_REGIONAL}:key/11111111-2222-3333-4444-555555555555",
+}
 REFERRED_TO_BY_ARN = ("AWS::SNS::Topic", "AWS::StepFunctions::StateMachine")
 _ABSENT = object()
 Template = dict[str, Any]
@@ -187,7 +193,7 @@ class _Resolver:
         if name in PSEUDO:
             return PSEUDO[name]
         if name in self.template["Parameters"]:
-            return str(self.template["Parameters"][name]["Default"])
+            return GIVEN.get(name) or str(self.template["Parameters"][name]["Default"])
         if self.template["Resources"][name]["Type"] in REFERRED_TO_BY_ARN:
             return self._attribute(name, "Arn")
         return name.lower()
