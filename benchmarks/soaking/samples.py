@@ -108,6 +108,12 @@ class Samples:
         """How fast a member of Sample grows within the lives of emulators, without their youth."""
         return slope([(one.life, one.at, float(getattr(one, name))) for one in self.seen if one.age > self.young])
 
+    def late(self, name: str, share: float) -> Slope:
+        """How fast it grows in the last ``share`` of the time, when what has a bound is full, but for a youth."""
+        last = self.seen[-1].at if self.seen else 0.0
+        late = [one for one in self.seen if one.at > last * (1 - share) and one.age > self.young]
+        return slope([(one.life, one.at, float(getattr(one, name))) for one in late])
+
     def overall(self, name: str) -> Slope:
         """How fast it grows from beginning to end, restarts and all."""
         return slope([(0, one.at, float(getattr(one, name))) for one in self.seen if one.at > self.young])
