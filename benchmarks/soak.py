@@ -12,9 +12,9 @@ after each answer, and looked for after each restart and at the end. Ctrl-C ends
 
 Read the figures so: a request that fails while something that answers requests is dead or coming back counts as
 refused, if it was refused cleanly; at any other time it counts as failed. A run that fails after something of it was
-killed is well if its error has a name that docs/operate.md explains. Memory's slope is that within the lives of one
-emulator, without the first five minutes of each, in which it loads what it needs; in the last third of the time it is
-not killed, so that there is a long life to see. Disk is told apart: stored objects and
+killed is well if its error has a name that docs/operate.md explains. Memory and disk are judged
+in the last third of the time, in which the embedded AWS itself is not killed and what has a bound (log lines, points of
+metrics) is full after an hour or so; the other slopes stand in the details. Disk is told apart: stored objects and
 executions grow with each run, because they were to be kept (executions to 1,000); everything else must not. Waits are
 10 times shorter than on AWS. Processes are killed, not the machine: what the kernel has taken it has.
 """
@@ -169,7 +169,7 @@ def _minute(world: World, requests: Requests, runs: Runs, samples: Samples) -> N
 def claims(outcome: Outcome, minutes: float) -> list[Claim]:
     """What was reached."""
     counts, ledger, samples = outcome.killer.counts, outcome.ledger, outcome.samples
-    memory, disk = samples.grown("emulator_mb"), samples.overall("rest_mb")
+    memory, disk = samples.late("emulator_mb", SPARED), samples.late("rest_mb", SPARED)
     gave_up = sum(one.gave_up for one in outcome.world.kills)
     asked = sum(outcome.requests.score.values())
     return [
@@ -188,9 +188,11 @@ def claims(outcome: Outcome, minutes: float) -> list[Claim]:
             len(outcome.unwell),
             f"of {len(outcome.runs.ended)}",
         ),
-        claim("the embedded AWS's memory grows", "<=", MEMORY_GOAL, memory.an_hour, "MB an hour"),
+        claim("the embedded AWS's memory grows, in the last third", "<=", MEMORY_GOAL, memory.an_hour, "MB an hour"),
         figure("standard error of that", memory.error, "MB an hour"),
-        claim("disk grows, without stored objects and executions", "<=", DISK_GOAL, disk.an_hour, "MB an hour"),
+        claim(
+            "disk without objects and executions grows, in the last third", "<=", DISK_GOAL, disk.an_hour, "MB an hour"
+        ),
         figure("standard error of that", disk.error, "MB an hour"),
         claim("processes, files and ports left at the end", "<=", 0, len(outcome.leavings), "of them"),
         claim("parts of the soak that broke", "<=", 0, len(outcome.broken), "parts"),

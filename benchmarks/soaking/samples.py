@@ -14,7 +14,7 @@ from benchmarks.soaking.victims import processes
 from benchmarks.soaking.world import World
 
 EVERY_SECONDS = 10.0
-YOUNG_SECONDS = 300.0  # a process that has just started still loads what it needs
+YOUNG_SECONDS = 300.0  # a process that has just started still loads what it needs; in a short soak, a sixth of it
 KEPT = ("s3", "executions")  # folders of what was asked to be kept
 
 
@@ -52,6 +52,11 @@ class Samples:
 
     world: World
     seen: list[Sample] = field(default_factory=list)
+
+    @property
+    def young(self) -> float:
+        """Seconds of an emulator's youth."""
+        return min(YOUNG_SECONDS, self.seen[-1].at / 6) if self.seen else YOUNG_SECONDS
 
     def run(self) -> None:
         """Looks until the soak is over."""
@@ -101,11 +106,17 @@ class Samples:
 
     def grown(self, name: str) -> Slope:
         """How fast a member of Sample grows within the lives of emulators, without their youth."""
-        return slope([(one.life, one.at, float(getattr(one, name))) for one in self.seen if one.age > YOUNG_SECONDS])
+        return slope([(one.life, one.at, float(getattr(one, name))) for one in self.seen if one.age > self.young])
+
+    def late(self, name: str, share: float) -> Slope:
+        """How fast it grows in the last ``share`` of the time, when what has a bound is full, but for a youth."""
+        last = self.seen[-1].at if self.seen else 0.0
+        late = [one for one in self.seen if one.at > last * (1 - share) and one.age > self.young]
+        return slope([(one.life, one.at, float(getattr(one, name))) for one in late])
 
     def overall(self, name: str) -> Slope:
         """How fast it grows from beginning to end, restarts and all."""
-        return slope([(0, one.at, float(getattr(one, name))) for one in self.seen if one.at > YOUNG_SECONDS])
+        return slope([(0, one.at, float(getattr(one, name))) for one in self.seen if one.at > self.young])
 
     def each(self, minutes: float) -> list[dict[str, float]]:
         """A sample every so many minutes, for the record."""
