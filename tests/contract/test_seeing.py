@@ -74,7 +74,7 @@ def known(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
         keys = tuple(sorted(dimensions))
         right = keys in sets and (name in names or (name in OF_ALIASES and keys == ALIAS))
     values = {**VALUES, "Resource": "/predictions"} if "Method" in dimensions else VALUES
-    machines = {f"${{{one}}}" for one in template.resources("AWS::Serverless::StateMachine")}
+    machines = {f"${{{one}}}" for one in template.resources("AWS::StepFunctions::StateMachine")}
     return right and all(
         value in machines if key == "StateMachineArn" else key == "service" or value == values[key]
         for key, value in dimensions.items()
@@ -211,7 +211,8 @@ def test_mail_goes_through_a_topic_that_only_this_stacks_alarms_may_use_encrypte
     (key,) = template.resources("AWS::KMS::Key").values()
     allow, deny = policy["PolicyDocument"]["Statement"]
     administers, encrypts = key["KeyPolicy"]["Statement"]
-    assert topic["KmsMasterKeyId"] == {"Ref": "AlarmKey"} and key["EnableKeyRotation"] is True
+    assert topic["KmsMasterKeyId"] == {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AlarmKey"}]}
+    assert key["EnableKeyRotation"] is True
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     for statement in (allow, encrypts):
         assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
@@ -219,14 +220,14 @@ def test_mail_goes_through_a_topic_that_only_this_stacks_alarms_may_use_encrypte
         assert source.endswith(":${AWS::AccountId}:alarm:${AWS::StackName}-*")
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     assert administers["Principal"]["AWS"]["Fn::Sub"].endswith("::${AWS::AccountId}:root")
-    made = ("AlarmKey", "AlarmTopic", "AlarmTopicPolicy")
-    assert {TEMPLATE["Resources"][name]["Condition"] for name in made} == {"TellAlarms"}
+    made = {name: TEMPLATE["Resources"][name]["Condition"] for name in ("AlarmKey", "AlarmTopic", "AlarmTopicPolicy")}
+    assert made == {"AlarmKey": "OwnAlarmKey", "AlarmTopic": "TellAlarms", "AlarmTopicPolicy": "TellAlarms"}
 
 
 def test_everything_that_logs_does_so_into_a_group_of_the_stack() -> None:
     groups = set(template.resources("AWS::Logs::LogGroup"))
-    for name, machine in template.resources("AWS::Serverless::StateMachine").items():
-        (destination,) = machine["Logging"]["Destinations"]
+    for name, machine in template.resources("AWS::StepFunctions::StateMachine").items():
+        (destination,) = machine["LoggingConfiguration"]["Destinations"]
         assert destination["CloudWatchLogsLogGroup"]["LogGroupArn"]["Fn::GetAtt"][0] in groups, name
     for name, project in template.resources("AWS::CodeBuild::Project").items():
         assert project["LogsConfig"]["CloudWatchLogs"]["GroupName"]["Ref"] in groups, name
