@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -92,6 +93,7 @@ def built_function(name: str, build: Path) -> BuiltFunction:
     variables = properties.get("Environment", {}).get("Variables", {})
     shared = template.get("Globals", {}).get("Function", {}).get("Environment", {}).get("Variables", {})
     defaults = {key: value.get("Default", "") for key, value in template.get("Parameters", {}).items()}
+    conditions = template.get("Conditions", {})
     return BuiltFunction(
         name=name,
         folder=build / str(properties["CodeUri"]),
@@ -103,12 +105,14 @@ def built_function(name: str, build: Path) -> BuiltFunction:
         ),
         memory_mb=int(_number(properties.get("MemorySize"), defaults, 128)),
         timeout_seconds=int(_number(properties.get("Timeout"), defaults, 3)),
-        environment={key: resolve(value, defaults) for key, value in {**shared, **variables}.items()},
+        environment={key: resolve(value, defaults, conditions) for key, value in {**shared, **variables}.items()},
     )
 
 
-def resolve(value: object, defaults: Mapping[str, object]) -> str:
-    """A template value as text: parameters are their defaults, resources their logical names."""
+def resolve(
+    value: object, defaults: Mapping[str, object], conditions: Mapping[str, object] = MappingProxyType({})
+) -> str:
+    """A template value as text: parameters and conditions are by default, resources their logical names."""
 
     def name_of(reference: str) -> str:
         return str(_PSEUDO.get(reference, defaults.get(reference, reference)))
@@ -122,7 +126,23 @@ def resolve(value: object, defaults: Mapping[str, object]) -> str:
         return ".".join(argument) if isinstance(argument, list) else str(argument)
     if function == "Fn::Sub" and isinstance(argument, str):
         return re.sub(r"\$\{([^!}][^}]*)\}", lambda found: name_of(found[1]), argument)
+    if function == "Fn::Join":
+        return str(argument[0]).join(resolve(part, defaults, conditions) for part in argument[1])
+    if function == "Fn::If":
+        holds = _holds(conditions[argument[0]], defaults, conditions)
+        return resolve(argument[1 if holds else 2], defaults, conditions)
     raise InvokeError(f"the template has {function} in an environment variable, which has no value before deployment")
+
+
+def _holds(condition: Any, defaults: Mapping[str, object], conditions: Mapping[str, object]) -> bool:
+    ((function, argument),) = condition.items()
+    if function == "Condition":
+        return _holds(conditions[argument], defaults, conditions)
+    if function == "Fn::Equals":
+        first, second = (resolve(one, defaults) for one in argument)
+        return first == second
+    parts = [_holds(one, defaults, conditions) for one in argument]
+    return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[function]
 
 
 def _number(value: object, defaults: Mapping[str, object], otherwise: int) -> float:

@@ -63,3 +63,18 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_value_that_only_a_deployment_has_is_refused() -> None:
     with pytest.raises(InvokeError, match="Fn::ImportValue"):
         resolve({"Fn::ImportValue": "x"}, {})
+
+
+def test_what_hangs_on_a_condition_is_as_the_defaults_have_it() -> None:
+    conditions = {
+        "Own": {"Fn::Equals": [{"Ref": "Bucket"}, ""]},
+        "Private": {"Fn::And": [{"Condition": "Own"}, {"Fn::Not": [{"Fn::Equals": [{"Ref": "Network"}, "PUBLIC"]}]}]},
+    }
+    buckets = {"Fn::Join": [",", [{"Fn::If": ["Own", {"Ref": "DataBucket"}, {"Ref": "Bucket"}]}, "other"]]}
+    network = {"Fn::If": ["Private", "no", "yes"]}
+    for defaults, expected in (
+        ({"Bucket": "", "Network": "PUBLIC"}, ("DataBucket,other", "yes")),
+        ({"Bucket": "", "Network": "PRIVATE"}, ("DataBucket,other", "no")),
+        ({"Bucket": "mine", "Network": "PRIVATE"}, ("mine,other", "yes")),
+    ):
+        assert (resolve(buckets, defaults, conditions), resolve(network, defaults, conditions)) == expected
