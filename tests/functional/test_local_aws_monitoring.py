@@ -115,8 +115,8 @@ def test_the_templates_topic_and_key_come_with_an_address_and_go_with_the_stack(
     whole = template.load()
     wanted = ("AlarmKey", "AlarmTopic", "AlarmTopicPolicy", "EndpointErrorsAlarm")
     part = {
-        "Parameters": {"AlarmEmail": whole["Parameters"]["AlarmEmail"]},
-        "Conditions": {"TellAlarms": whole["Conditions"]["TellAlarms"]},
+        "Parameters": {name: whole["Parameters"][name] for name in ("AlarmEmail", "KmsKeyArn")},
+        "Conditions": {name: whole["Conditions"][name] for name in ("TellAlarms", "HasKey", "OwnAlarmKey")},
         "Resources": {name: whole["Resources"][name] for name in wanted},
     }
     with_mail = deploy(local_aws, AlarmEmail="ops@example.com", **part)

@@ -46,7 +46,7 @@ def state(quick: Quick, name: str) -> str:
 def hourly(quick: Quick) -> Iterator[None]:
     """The stack's schedule is on: an hour of it is a minute here."""
     events = quick.client("events")
-    (rule,) = (one["Name"] for one in events.list_rules()["Rules"] if "ScheduleExpression" in one)
+    (rule,) = (one["Name"] for one in events.list_rules()["Rules"] if "SweepHourly" in one["Name"])
     events.enable_rule(Name=rule)
     try:
         yield

@@ -87,7 +87,7 @@ def test_the_saved_queries_find_what_they_are_named_for(deployed: Deployed) -> N
     assert spent == sorted(spent, reverse=True) and "/predictions" in slowest[0]["path"]
     (refused,) = [row for row in answers(deployed, "errors-by-type") if row["problem"] == "unsupported-media-type"]
     assert (refused["status"], refused["service"], int(refused["times"]) > 0) == ("415", "classify", True)
-    assert all("request_id" in row and "pictures.0.sha256" in row for row in answers(deployed, "not-sure"))
+    assert all("request_id" in row for row in answers(deployed, "not-sure"))
 
     run = deployed.first_run.output["run"]
     (execution,) = pipelines(deployed)[-1:]
