@@ -127,8 +127,7 @@ class Invocations:
         return self._workers.predict(data, explain=explain, sample=sample)
 
     def _told(self, outcome: Outcome, wanted: Attributes, facts: Facts) -> dict[str, Any]:
-        """What is said of one picture; of a share of them the log keeps what drift is told by."""
-        """What is said of one picture; of a sampled one the log keeps some numbers."""
+        """What is said of one picture; of a sampled one the log keeps what drift is told by."""
         if outcome.looks is not None:
             whose = {name: facts[name] for name in ("request_id", "trace") if name in facts}
             LOG.info("sampled", extra={"facts": whose | self._model.sample(outcome.logits, outcome.looks)})

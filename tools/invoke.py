@@ -36,6 +36,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.stack import Stack, local_environment
+from tools.template import holds
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
@@ -129,20 +130,9 @@ def resolve(
     if function == "Fn::Join":
         return str(argument[0]).join(resolve(part, defaults, conditions) for part in argument[1])
     if function == "Fn::If":
-        holds = _holds(conditions[argument[0]], defaults, conditions)
-        return resolve(argument[1 if holds else 2], defaults, conditions)
+        chosen = holds(conditions[argument[0]], conditions, lambda term: resolve(term, defaults))
+        return resolve(argument[1 if chosen else 2], defaults, conditions)
     raise InvokeError(f"the template has {function} in an environment variable, which has no value before deployment")
-
-
-def _holds(condition: Any, defaults: Mapping[str, object], conditions: Mapping[str, object]) -> bool:
-    ((function, argument),) = condition.items()
-    if function == "Condition":
-        return _holds(conditions[argument], defaults, conditions)
-    if function == "Fn::Equals":
-        first, second = (resolve(one, defaults) for one in argument)
-        return first == second
-    parts = [_holds(one, defaults, conditions) for one in argument]
-    return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[function]
 
 
 def _number(value: object, defaults: Mapping[str, object], otherwise: int) -> float:

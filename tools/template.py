@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,3 +32,18 @@ def template() -> dict[str, Any]:
     """template.yaml. Reading it takes a second."""
     read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Template)  # noqa: S506 - a SafeLoader
     return read
+
+
+def holds(condition: Any, conditions: Mapping[str, Any], text: Callable[[Any], str]) -> bool:
+    """Whether `condition` holds, in the long form or the short one; it may name others of `conditions`.
+
+    text: of what is compared, a literal or `{"Ref": name}`
+    """
+    ((form, argument),) = condition.items()
+    if form == "Condition":
+        return holds(conditions[argument], conditions, text)
+    if form.removeprefix("Fn::") == "Equals":
+        first, second = map(text, argument)
+        return first == second
+    parts = [holds(one, conditions, text) for one in argument]
+    return {"Not": not parts[0], "And": all(parts), "Or": any(parts)}[form.removeprefix("Fn::")]

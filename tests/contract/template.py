@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from tools.template import holds
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -75,21 +77,17 @@ def resolved(parameters: Mapping[str, object]) -> dict[str, Any]:
     values = {name: str(rules["Default"]) for name, rules in template["Parameters"].items()}
     values |= {name: str(value) for name, value in parameters.items()}
 
-    def holds(condition: dict[str, Any]) -> bool:
-        ((form, value),) = condition.items()
-        if form == "Condition":
-            return holds(template["Conditions"][value])
-        if form == "Fn::Equals":
-            first, second = (values[one["Ref"]] if isinstance(one, dict) else str(one) for one in value)
-            return first == second
-        parts = [holds(one) for one in value]
-        return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[form]
+    def there_is(condition: str) -> bool:
+        return holds(template["Conditions"][condition], template["Conditions"], text)
+
+    def text(term: Any) -> str:
+        return values[term["Ref"]] if isinstance(term, dict) else str(term)
 
     def decided(value: Any) -> Any:
         if isinstance(value, dict):
             if "Fn::If" in value:
                 name, yes, no = value["Fn::If"]
-                return decided(yes if holds(template["Conditions"][name]) else no)
+                return decided(yes if there_is(name) else no)
             if value == {"Ref": "AWS::NoValue"}:
                 return _GONE
             return {name: one for name, member in value.items() if (one := decided(member)) is not _GONE}
@@ -101,7 +99,7 @@ def resolved(parameters: Mapping[str, object]) -> dict[str, Any]:
         part: {
             name: decided({key: value for key, value in entry.items() if key != "Condition"})
             for name, entry in template[part].items()
-            if "Condition" not in entry or holds(template["Conditions"][entry["Condition"]])
+            if "Condition" not in entry or there_is(entry["Condition"])
         }
         for part in ("Resources", "Outputs")
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tools.template import ROOT, template
+from tools.template import ROOT, holds, template
 
 
 class SettingsError(Exception):
@@ -68,11 +68,7 @@ class StackSettings:
         )
 
     def _holds(self, condition: Any) -> bool:
-        (form, value), *_ = condition.items()
-        if form == "Condition":
-            return self._holds(template()["Conditions"][value])
-        if form == "Equals":
-            first, second = (self.values[one["Ref"]] if isinstance(one, dict) else str(one) for one in value)
-            return first == second
-        parts = [self._holds(one) for one in value]
-        return {"Not": not parts[0], "And": all(parts), "Or": any(parts)}[form]
+        def text(term: Any) -> str:
+            return self.values[term["Ref"]] if isinstance(term, dict) else str(term)
+
+        return holds(condition, template()["Conditions"], text)

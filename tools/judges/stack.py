@@ -13,7 +13,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from tools.template import ROOT
+from tools.template import ROOT, holds
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PSEUDO = {
@@ -85,26 +85,18 @@ def transformed() -> Template:
 
 def as_by_default(template: Template) -> Template:
     """The template with every Fn::If decided as the parameters' defaults decide it; all its resources are kept."""
-    return {**template, "Resources": _Resolver(template, lambda name: holds(template, name)).decided()}
+    return {**template, "Resources": _Resolver(template, lambda name: _holds(template, name)).decided()}
 
 
-def holds(template: Template, condition: str) -> bool:
+def _holds(template: Template, condition: str) -> bool:
     """Whether a condition holds with every parameter at its default."""
 
-    def value(term: Any) -> Any:
+    def text(term: Any) -> str:
         if not isinstance(term, dict):
             return str(term)
-        ((function, argument),) = term.items()
-        if function == "Ref":
-            return PSEUDO.get(argument) or str(template["Parameters"][argument]["Default"])
-        if function == "Condition":
-            return holds(template, argument)
-        terms = [value(one) for one in argument]
-        if function == "Fn::Equals":
-            return terms[0] == terms[1]
-        return {"Fn::Not": not terms[0], "Fn::And": all(terms), "Fn::Or": any(terms)}[function]
+        return PSEUDO.get(term["Ref"]) or str(template["Parameters"][term["Ref"]]["Default"])
 
-    return bool(value(template["Conditions"][condition]))
+    return holds(template["Conditions"][condition], template["Conditions"], text)
 
 
 def policies(template: Template) -> list[Policy]:

@@ -62,7 +62,6 @@ def plan(
     tune = asked["tune"]
     extracted = ("run_name", *_FEATURES)
     searched = {"run_name", *_HEAD} - (set(tune["ranges"] or ()) if tune["strategy"] != "embedded" else set())
-    code = {"uri": settings.code_uri, "sha256": settings.code_sha256}
     encoded = {
         "features": ("training/extract.py", names["features"], {name: parameters[name] for name in extracted}),
         "trial": ("training/trial.py", names["tune"], {name: parameters[name] for name in sorted(searched)}),
@@ -87,7 +86,7 @@ def plan(
             "judged_uri": f"{found.folder}{found.judged}/",
             "smoke_picture": str(found.smoke_picture),
         },
-        "code": code,
+        "code": settings.code,
         "image_uri": f"{settings.serving_repository_uri}:{settings.code_sha256[:_IMAGE_TAG]}",
         "features": {
             "key": (key := _features_key(asked, found, weights, settings)),
@@ -102,7 +101,7 @@ def plan(
         "gate": asked["gate"],
         "approve": {"mode": asked[""]["approve"], "within_hours": asked[""]["approve_within_hours"]},
         "endpoint": asked["endpoint"],
-        "secured": secured.of_run(settings.secured, instance, asked["endpoint"], code),
+        "secured": secured.of_run(settings.secured, instance, asked["endpoint"], settings.code),
         "expires": _expires(run, asked[""]["expires_after_hours"]),
         "cost": cost.document(),
         "output_uri": f"s3://{settings.artifact_bucket}/runs/{run.name}/",
@@ -182,9 +181,7 @@ def _script_mode(
     """Hyperparameters as the SageMaker SDK writes them; unquoted, the toolkit would read "true" as a boolean."""
     own = {
         "sagemaker_program": program,
-        "sagemaker_submit_directory": secured.submit_directory(
-            settings.secured, {"uri": settings.code_uri, "sha256": settings.code_sha256}
-        ),
+        "sagemaker_submit_directory": secured.submit_directory(settings.secured, settings.code),
         "sagemaker_region": settings.region,
         "sagemaker_job_name": job,
     }

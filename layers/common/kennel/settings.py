@@ -56,6 +56,11 @@ class ValidateRunSettings(NamedTuple):
     defaults: Mapping[str, object]
     secured: Secured = Secured()
 
+    @property
+    def code(self) -> dict[str, str]:
+        """The bundle, as a plan names it."""
+        return {"uri": self.code_uri, "sha256": self.code_sha256}
+
 
 class PlanBatchSettings(NamedTuple):
     """What `plan_batch` needs: the stack's own names, its parameters as a batch's defaults, and its options."""
