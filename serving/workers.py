@@ -1,8 +1,8 @@
 """The threads that decode and predict, one for each core. They take together what waits together.
 
 Nothing ever waits for company: a thread that has nothing to do takes what is there, its share of a longer queue, at
-most a batch of the model. So a lone picture is not late for others' sake (it may even have all cores), and a full queue
-gets the speed of batches.
+most a batch of the model. So a lone picture is not late for others' sake (in quiet times it even has all cores), and a
+full queue gets the speed of batches.
 """
 
 import asyncio
@@ -18,6 +18,10 @@ from serving.explain import NotExplained
 from serving.model import Logits, Model, Outcome
 from serving.preprocess import RGB
 from serving.sampled import look
+
+# A picture on all cores takes more of them in total, and the next one finds none free. So none has them all until, for
+# as long as this, no two were inside at once: near the server's limit that lengthens the tail (decision 10).
+QUIET_SECONDS = 0.25
 
 
 @dataclass
@@ -79,6 +83,7 @@ class Workers:
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._inside = 0  # pictures that have no answer yet; counted on the event loop
+        self._crowded = -QUIET_SECONDS  # when last there was more than one; the loop's, on perf_counter's clock
         self._threads = [threading.Thread(target=self._work, name=f"predict-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -87,6 +92,8 @@ class Workers:
         """What the model says of a picture. The future raises `BadImage`."""
         job = Job(data, explain, sample, self._loop.create_future())
         self._inside += 1
+        if self._inside > 1:
+            self._crowded = job.since
         self._waiting.put(job)
         return job.answer
 
@@ -125,7 +132,8 @@ class Workers:
         try:
             started = time.perf_counter()
             pixels = [job.pixels for job in good if job.pixels is not None]
-            logits = self._model.logits(np.stack(pixels), lone=self._inside == 1) if pixels else ()
+            lone = self._inside == 1 and started - self._crowded >= QUIET_SECONDS
+            logits = self._model.logits(np.stack(pixels), lone=lone) if pixels else ()
             spent = (time.perf_counter() - started) * 1e3
             for job, row in zip(good, logits, strict=True):
                 job.finish(self._model, row, spent)

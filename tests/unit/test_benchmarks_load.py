@@ -35,5 +35,12 @@ def test_an_answer_is_right_when_its_logits_are_those_of_its_own_picture() -> No
 
 
 def test_the_slope_is_of_the_second_half() -> None:
-    memory = [(float(second), 100.0 + min(second, 50) + second / 3600) for second in range(100)]
-    assert load.slope(memory) == pytest.approx(1.0)
+    looks = [load.Look(float(second), 100.0 + min(second, 50) + second / 3600, 0.0) for second in range(100)]
+    assert load.slope(looks) == pytest.approx(1.0)
+
+
+def test_cpu_time_is_told_for_each_request_that_ended_in_five_seconds() -> None:
+    # given ten answers a second, and twice the CPU time from the fifth second on
+    steady = [one for second in range(11) for one in answers(100.0 + second, took=0.05)]
+    looks = [load.Look(float(second), 100.0, 0.2 * second + 0.2 * max(0, second - 5)) for second in range(11)]
+    assert load.cpu_ms(steady, looks) == pytest.approx([20.0, 40.0])

@@ -15,7 +15,7 @@ from serving.explain import NotExplained
 from serving.manifest import read_manifest
 from serving.model import Model, Outcome
 from serving.remembered import Remembered
-from serving.workers import Workers
+from serving.workers import QUIET_SECONDS, Workers
 from tests.tiny_model import write_model_directory
 
 
@@ -103,20 +103,25 @@ class TestBatches:
         assert explained.slug == "not-explained"
         assert [float(one.logits[0]) for one in others if isinstance(one, Outcome)] == [2, 3]
 
-    def test_only_a_picture_that_is_alone_may_have_all_cores(self) -> None:
+    def test_only_a_picture_that_is_alone_and_comes_in_quiet_times_may_have_all_cores(self) -> None:
+        # given pictures one after the other, then two at once, then one by one again: at once, and after a while
         model = _Slow(batch=1)
         model.go.set()
 
         async def ask() -> None:
             workers = Workers(cast(Model, model), threads=2)
             await workers.predict(b"0")
-            await asyncio.gather(workers.predict(b"1"), workers.predict(b"2"))
-            await workers.predict(b"3")
+            await workers.predict(b"1")
+            await asyncio.gather(workers.predict(b"2"), workers.predict(b"3"))
+            await workers.predict(b"4")
+            await asyncio.sleep(QUIET_SECONDS)
+            await workers.predict(b"5")
             workers.stop()
 
         asyncio.run(ask())
-        assert (model.lone[0], model.lone[3]) == (True, True)
-        assert not all(model.lone[1:3])
+        assert model.lone[:2] == [True, True]
+        assert not all(model.lone[2:4])
+        assert model.lone[4:] == [False, True]
 
     def test_batches_are_no_longer_than_allowed_and_one_core_has_nothing_to_share(self, tmp_path: Path) -> None:
         model = Model(read_manifest(write_model_directory(tmp_path / "model")), threads=1)
