@@ -270,8 +270,8 @@ def test_a_roll_back_that_fails_leaves_a_mixture_that_serves_until_the_next_upda
     old = guarded.settled()["EndpointConfigName"]
     alarm = guarded.alarm("ModelLatency", "Maximum", 60e6)
 
-    # when the alarm goes off after the first old instance has gone
-    guarded.update(guarded.candidate(2), rolling(90, alarm))
+    # when the alarm goes off after the first old instance has gone, while the second batch bakes for five real seconds
+    guarded.update(guarded.candidate(2), rolling(300, alarm))
     wait_for(lambda: guarded.baking("batch capacity of 2 "), "the second batch")
     mark.touch()
     fast.aws.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="test")
