@@ -15,7 +15,7 @@ from serving.explain import NotExplained
 from serving.manifest import read_manifest
 from serving.model import Model, Outcome
 from serving.remembered import Remembered
-from serving.workers import QUIET_SECONDS, Workers
+from serving.workers import Workers
 from tests.tiny_model import write_model_directory
 
 
@@ -103,8 +103,11 @@ class TestBatches:
         assert explained.slug == "not-explained"
         assert [float(one.logits[0]) for one in others if isinstance(one, Outcome)] == [2, 3]
 
-    def test_only_a_picture_that_is_alone_and_comes_in_quiet_times_may_have_all_cores(self) -> None:
-        # given pictures one after the other, then two at once, then one by one again: at once, and after a while
+    def test_only_a_picture_that_is_alone_and_comes_in_quiet_times_may_have_all_cores(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # given pictures one after the other, then two at once, then one by one again: too soon, and when it is quiet
+        monkeypatch.setattr("serving.workers.QUIET_SECONDS", 3600)
         model = _Slow(batch=1)
         model.go.set()
 
@@ -114,7 +117,7 @@ class TestBatches:
             await workers.predict(b"1")
             await asyncio.gather(workers.predict(b"2"), workers.predict(b"3"))
             await workers.predict(b"4")
-            await asyncio.sleep(QUIET_SECONDS)
+            monkeypatch.setattr("serving.workers.QUIET_SECONDS", 0)
             await workers.predict(b"5")
             workers.stop()
 
