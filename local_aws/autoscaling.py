@@ -240,7 +240,7 @@ class AutoScaling:
         """DescribeScalingActivities: the latest first."""
         found = [
             record
-            for record in reversed(self.store.table("activities").values())
+            for record in reversed(list(self.store.table("activities").values()))
             if record["ServiceNamespace"] == request["ServiceNamespace"]
             and request.get("ResourceId") in (None, record["ResourceId"])
             and request.get("ScalableDimension") in (None, record["ScalableDimension"])

@@ -116,7 +116,9 @@ def persisted(service: Any) -> Callable[[str, str, Any], None]:
         original(bucket, key, record)
         written = isinstance(record, dict) and record.get("body") is None
         latest = (record.get("version_id") or "null") if written else None
-        for version in service._object_versions.get((bucket, key), []):
+        # Those that hold bytes are few: looking for the file of every version would cost each of them a dozen calls.
+        held = (one for one in service._object_versions.get((bucket, key), []) if one.get("data") is not None)
+        for version in held:
             if version["version_id"] == latest or service._version_file_exists(bucket, key, version["version_id"]):
                 version["data"] = None
 

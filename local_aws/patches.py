@@ -50,7 +50,7 @@ SYMBOLS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "_ct_event_name": ("service", "method", "path", "headers", "query_params"),
         "call_service_handler_sync": ("handler", "method", "path", "headers", "body", "query_params", "timeout"),
     },
-    "ministack.core.persistence": {"save_state": ("service", "data")},
+    "ministack.core.persistence": {"STATE_DIR": None, "_json_default": ("obj",), "_state_format_version": ("service",)},
     "ministack.core.router": {"SERVICE_PATTERNS": None, "_is_aws_service_name": ("scope_name",)},
     "ministack.core.responses": {"_service_model": ("service",)},
     "ministack.services.stepfunctions": {

@@ -52,9 +52,11 @@ class ScalingLoop:
         """At the emulator's start: alarms that a killed one could not save are there again."""
         self._loop = asyncio.get_running_loop()
         with self.autoscaling.store.change():
-            for activity in self.autoscaling.store.table("activities").values():
+            table = self.autoscaling.store.table("activities")
+            for name, activity in table.items():
                 if activity["StatusCode"] == "InProgress":
                     activity.update(StatusCode="Failed", StatusMessage="The local AWS ended.", EndTime=timestamp())
+                    table.changed.append(name)
         for policy in self._policies():
             for alarm in policy["Alarms"]:
                 if alarms.get(alarm["AlarmName"]) is None:
@@ -245,8 +247,11 @@ class ScalingLoop:
             outcome = {"StatusCode": "Failed", "StatusMessage": f"Failed to set desired count. Reason: {error.message}"}
         with self.autoscaling.store.change():
             activity.update(outcome, EndTime=timestamp())
+            self.autoscaling.store.table("activities").changed.append(activity["ActivityId"])
             if outcome["StatusCode"] == "Successful":
-                stamps = self.autoscaling.store.table("cooldowns").setdefault(key, {})
+                cooldowns = self.autoscaling.store.table("cooldowns")
+                stamps = cooldowns.setdefault(key, {})
+                cooldowns.changed.append(key)
                 if change.out:
                     # Scaling out ends the cooldown of an earlier scale-in.
                     stamps.pop("in_ended", None)

@@ -19,6 +19,7 @@ from local_aws import durable, internal
 from local_aws.processes import reap
 from local_aws.settings import ACCOUNT_ID, MINISTACK_VERSION, REGION, STATE_MARK, Paths, autosave_seconds, time_factor
 
+logger = logging.getLogger("local_aws")
 # What a stack of this project needs: the rest of MiniStack's 80 services is refused instead of half there.
 SERVICES = (
     "account,apigateway,autoscaling,budgets,cloudformation,codebuild,cloudtrail,cloudwatch-logs,dynamodb,ec2,ecr,events,iam,kms,"
@@ -82,9 +83,11 @@ class Emulator:
         self._autosaving: asyncio.Task[None] | None = None
         self.sagemaker = SageMaker(paths)
         endpoints = self.sagemaker.store.table("endpoints")
-        autoscaling = AutoScaling(paths.root / "autoscaling.json", endpoints)
+        autoscaling = AutoScaling(paths.root / "autoscaling.db", endpoints)
+        queries = Store(paths.root / "queries.db")
+        self.stores = (self.sagemaker.store, autoscaling.store, queries)
         self.sagemaker.endpoints.is_scaled = autoscaling.is_scaled
-        patches.apply(self.sagemaker, autoscaling, QueryDefinitions(Store(paths.root / "queries.json")))
+        patches.apply(self.sagemaker, autoscaling, QueryDefinitions(queries))
         self.scaling = ScalingLoop(autoscaling, self.sagemaker)
         patches.patch_alarms(self.scaling.wake)
         patches.patch_builds(Builds(paths))
@@ -134,6 +137,9 @@ class Emulator:
                 await asyncio.to_thread(self.ec2.instances.abandon)
                 await self.sagemaker.endpoints.shutdown()
                 self.patches.finish()
+                for store in self.stores:
+                    for place in store.unwritten():
+                        logger.error("the record %s was changed and not written", place)
             return message
 
         await self.ministack.app(scope, ending, listening)

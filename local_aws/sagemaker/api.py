@@ -24,7 +24,7 @@ class SageMaker:
     """Everything SageMaker of one local AWS."""
 
     def __init__(self, paths: Paths) -> None:
-        self.store = Store(paths.root / "sagemaker.json")
+        self.store = Store(paths.root / "sagemaker.db")
         self.tags = Tags(self.store)
         self.jobs = TrainingJobs(self.store, self.tags, paths.jobs)
         self.tuning = TuningJobs(self.store, self.tags, self.jobs)

@@ -71,8 +71,8 @@ class Tags:
 
     def put(self, resource_arn: str, tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
         """Adds or replaces tags and gives all of them. Call inside store.change()."""
-        record = self.store.table("tags").setdefault(resource_arn, {})
-        record.update({tag["Key"]: tag["Value"] for tag in tags})
+        table = self.store.table("tags")
+        record = table[resource_arn] = {**table.get(resource_arn, {}), **{tag["Key"]: tag["Value"] for tag in tags}}
         return [{"Key": key, "Value": value} for key, value in record.items()]
 
     def forget(self, resource_arn: str) -> None:
@@ -92,7 +92,7 @@ class Tags:
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeleteTags."""
         with self.store.change():
-            record = self.store.table("tags").get(request["ResourceArn"], {})
-            for key in request["TagKeys"]:
-                record.pop(key, None)
+            table, name = self.store.table("tags"), request["ResourceArn"]
+            if name in table:
+                table[name] = {key: value for key, value in table[name].items() if key not in request["TagKeys"]}
         return {}

@@ -60,6 +60,7 @@ class Endpoints:
         with self.store.change():
             record.update(members)
             record["LastModifiedTime"] = now()
+            self.store.table("endpoints").changed.append(record["EndpointName"])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -60,6 +60,7 @@ class JobTable(ABC, Generic[R]):
         with self.store.change():
             record.update(members)
             record["LastModifiedTime"] = now()
+            self.store.table(self.table).changed.append(record[f"{self.kind}Name"])
 
     def set_status(self, record: Record, status: str, **members: Any) -> None:
         """Changes a job's status, and `members`."""

@@ -123,6 +123,7 @@ class ModelPackages:
             raise validation("Tags cannot be given to a versioned model package: it has those of its group.")
         with self.store.change():
             group["LastVersion"] += 1
+            self.store.table("model_package_groups").changed.append(group["ModelPackageGroupName"].lower())
             name = f"{group['ModelPackageGroupName']}/{group['LastVersion']}"
             approval = request.get("ModelApprovalStatus", "PendingManualApproval")
             return self._put(
@@ -205,6 +206,7 @@ class ModelPackages:
                     *added,
                 ]
             record["LastModifiedTime"] = now()
+            self.store.table("model_packages").changed.append(record["ModelPackageArn"])
         events.publish(*self._event(record))
         return {"ModelPackageArn": record["ModelPackageArn"]}
 

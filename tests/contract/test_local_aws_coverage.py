@@ -28,7 +28,7 @@ def listed(heading: str) -> set[str]:
 def test_the_table_and_the_dispatch_agree(heading: str, tmp_path: Path) -> None:
     operations = {
         "SageMaker": set(SageMaker(Paths(tmp_path)).service.operations),
-        "Application Auto Scaling": set(AutoScaling(tmp_path / "autoscaling.json", {}).service.operations),
+        "Application Auto Scaling": set(AutoScaling(tmp_path / "autoscaling.db", {}).service.operations),
         "EC2": set(EC2(Paths(tmp_path), lambda name: None, _nobody).operations),
     }
 

@@ -37,7 +37,8 @@ def test_a_symbol_is_there_as_expected(
 def test_every_private_name_in_use_is_listed() -> None:
     """Reads our own source for `sfn._x`, `app._x`, `service._x` and the like: none may be missing from the list."""
     listed = {name for _, name, _ in SYMBOLS}
-    aliases = r"\b(?:sfn|app|service|ecr|ec2|iam|ssm|responses|router|lambda_svc|_get_module\(\"\w+\"\))\.(_[a-z]\w*)"
+    modules = r"sfn|app|service|ecr|ec2|iam|ssm|persistence|responses|router|lambda_svc|_get_module\(\"\w+\"\)"
+    aliases = rf"\b(?:{modules})\.(_[a-z]\w*)"
     used = {name for path in LOCAL_AWS.rglob("*.py") for name in re.findall(aliases, path.read_text())}
 
     assert used - listed == set()

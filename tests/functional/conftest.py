@@ -9,7 +9,7 @@ import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,22 @@ def packed(folder: Path | None = None, **files: str) -> bytes:
     return buffer.getvalue()
 
 
+def came(check: Callable[[], Any], seconds: float) -> Any:
+    """The first true answer of `check`, the last false one when none came in time.
+
+    It asks more seldom the longer it waits, because asking takes the cores' time from what is waited for.
+    """
+    began = time.monotonic()
+    while not (found := check()) and (waited := time.monotonic() - began) < seconds:
+        time.sleep(min(0.25, max(0.02, waited / 10)))
+    return found
+
+
 def wait_for(check: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
     """The first true answer of `check`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never came: {what}")
+    found = came(check, seconds)
+    assert found, f"never came: {what}"
+    return found
 
 
 @dataclass
@@ -56,20 +63,24 @@ class LocalAws:
 
     state: Path
     info: dict[str, Any]
+    _clients: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         make_role(self)
 
     def client(self, service: str, **config: Any) -> Any:
-        """A boto3 client of it, without retries: a test wants to see every answer."""
-        return boto3.client(
-            service,
-            endpoint_url=self.info["endpoint_url"],
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, **config),
-        )
+        """A boto3 client of it, made once, without retries: a test wants to see every answer."""
+        key = self.info["endpoint_url"], service, *sorted(config.items())
+        if key not in self._clients:
+            self._clients[key] = boto3.client(
+                service,
+                endpoint_url=self.info["endpoint_url"],
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}, **config),
+            )
+        return self._clients[key]
 
 
 @dataclass
@@ -202,6 +213,7 @@ def emulator(state: Path, **settings: str) -> Iterator[LocalAws]:
     finally:
         supervisor.down(state)
     assert marked(state) == []
+    assert "changed and not written" not in (state / "local_aws.log").read_text()
 
 
 @pytest.fixture(scope="session")

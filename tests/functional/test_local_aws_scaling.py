@@ -205,7 +205,7 @@ def test_what_scaling_reached_and_remembers_outlives_an_emulator_that_is_killed(
         with scaled.load(b"sleep:0.3", pause=0.0):
             wait_for(lambda: any("EndTime" in one for one in scaled.activities()), "the scale-out's end", 20)
         activities, alarm = scaled.activities(), scaled.alarm(0)
-        cooldowns = Store(state / "autoscaling.json").table("cooldowns")
+        cooldowns = Store(state / "autoscaling.db").table("cooldowns")
 
         emulator = psutil.Process(aws.info["pid"])
         emulator.kill()
@@ -216,7 +216,7 @@ def test_what_scaling_reached_and_remembers_outlives_an_emulator_that_is_killed(
         again = scaled.alarm(0)
         assert [again[name] for name in ("Dimensions", "Threshold")] == [alarm["Dimensions"], alarm["Threshold"]]
         assert [one["out_from"] for one in cooldowns.values()] == [1]
-        assert Store(state / "autoscaling.json").table("cooldowns") == cooldowns
+        assert Store(state / "autoscaling.db").table("cooldowns") == cooldowns
         waiter = aws.client("sagemaker").get_waiter("endpoint_in_service")
         waiter.wait(EndpointName=scaled.name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
         assert scaled.count() == 2

@@ -16,7 +16,6 @@ from local_aws.codebuild import copy_sources, split_image_uri
 from local_aws.httpclient import Client, ConnectionLostError
 from local_aws.processes import BEHIND, behind_servers
 from local_aws.sagemaker.container import Host
-from local_aws.store import Store
 
 
 def archive(*members: tarfile.TarInfo) -> bytes:
@@ -79,14 +78,6 @@ def test_an_image_uri_must_name_registry_repository_and_tag(uri: str) -> None:
 
 def test_an_image_uri_may_have_a_deep_repository() -> None:
     assert split_image_uri("0.dkr.ecr.us-east-1.amazonaws.com/a/b:1.0") == ("a/b", "1.0")
-
-
-def test_the_store_is_on_disk_after_every_change(tmp_path: Path) -> None:
-    store = Store(tmp_path / "deep" / "store.json")
-    with store.change():
-        store.table("models")["a"] = {"x": 1}
-
-    assert Store(store.path).table("models") == {"a": {"x": 1}}
 
 
 def test_hyperparameters_reach_the_script_decoded_and_without_the_reserved_ones() -> None:

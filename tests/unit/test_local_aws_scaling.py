@@ -146,7 +146,7 @@ def tracking(**more: Any) -> dict[str, Any]:
 @pytest.fixture
 def scaling(tmp_path: Path) -> AutoScaling:
     """A store with one scalable target."""
-    found = AutoScaling(tmp_path / "autoscaling.json", {"e": {"Variants": {"AllTraffic": {}}}})
+    found = AutoScaling(tmp_path / "autoscaling.db", {"e": {"Variants": {"AllTraffic": {}}}})
     found.register({**TARGET, "MinCapacity": 1, "MaxCapacity": 2})
     return found
 
