@@ -167,7 +167,7 @@ def deployed(progress: Progress, data: Path | None, scratch: Path, state: Path) 
     with progress.step("start embedded AWS"):
         local_stack.start(state)
     with progress.step("sam build"):
-        local_stack.sam("build", "--build-dir", str(scratch / "build"), scratch=scratch)
+        local_stack.build(scratch)
     with progress.step("sam deploy"):
         local_stack.deploy(scratch)
     stack = describe_stack(local_stack.NAME)

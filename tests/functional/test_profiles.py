@@ -43,7 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     kept = dict(os.environ)
     try:
         local_stack.start(scratch / "aws")
-        local_stack.sam("build", "--build-dir", str(scratch / "build"), scratch=scratch)
+        local_stack.build(scratch)
         yield scratch
     finally:
         local_stack.stop(scratch / "aws")
