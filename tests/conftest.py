@@ -8,11 +8,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What runs on one worker because it shares a deployed stack or an emulator, the longest first; any other file is alone.
 TOGETHER = (
-    "tests/functional/failures/test_failures.py",
-    "tests/functional/roles/",
-    "tests/functional/stack/test_spot.py",
     "tests/functional/stack/test_demo.py",
     "tests/functional/stack/",
+    "tests/functional/failures/test_failures.py",
+    "tests/functional/roles/",
     "tests/functional/failures/",
     "tests/clients/",
     "tests/functional/",

@@ -170,12 +170,12 @@ def test_two_processes_under_torchrun_resume_exactly_after_sigterm(tmp_path: Pat
         check=True,
         capture_output=True,
     )
-    settings = {"epochs": "300", "batch_size": "7", "precision": "f32"}
+    settings = {"epochs": "60", "batch_size": "7", "precision": "f32"}
 
     # given a run that is stopped as a Spot instance is
     with torchrun(data, tmp_path / "cut", tmp_path / "features", **settings) as process:
         assert process.stdout is not None
-        while "epoch=20" not in process.stdout.readline():
+        while "epoch=5" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)

@@ -148,7 +148,7 @@ def test_photographs_of_twenty_breeds_are_told_apart(tmp_path: Path) -> None:
     if not DOGS.is_dir():
         pytest.skip("the development photographs (../shared/data/dogs) are not on this machine")
 
-    with started(environment(DOGS, tmp_path), tmp_path / "cwd") as process:
+    with started(environment(DOGS, tmp_path), tmp_path / "cwd", precision="f32") as process:
         _, err = process.communicate(timeout=300)
 
     assert process.returncode == 0, err

@@ -70,8 +70,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(quick: Quick) -> Iterator[None]:
-    """Each test starts and ends without faults, and with programs that work."""
-    quick.reset()
-    yield
+def _fresh(quick: Quick) -> None:
+    """Each test starts without faults, and with programs that work."""
     quick.reset()

@@ -57,7 +57,7 @@ def left(client: Clients, stack: Stack, known: set[str]) -> list[str]:
 
 
 def _all(sagemaker: Any, operation: str, member: str, **request: Any) -> Iterator[dict[str, Any]]:
-    for page in sagemaker.get_paginator(operation).paginate(**request):
+    for page in sagemaker.get_paginator(operation).paginate(**request, PaginationConfig={"PageSize": 100}):
         yield from page[member]
 
 

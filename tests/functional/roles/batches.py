@@ -6,8 +6,10 @@ from contextlib import suppress
 
 from botocore.exceptions import ClientError
 
+from tests.functional.conftest import came
+
 from .paths import Path, logged, serving, traced, unique
-from .world import World, came
+from .world import World
 
 LOGS = "/aws/sagemaker/TransformJobs"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.functional.conftest import came
+
 from . import batches, leftovers
 from .leftovers import searches
 from .paths import Path, serving, traced, unique
 from .running import SEARCH, delete_images
-from .world import World, came, told
+from .world import World, told
 
 # --- runs that a person stops: what they had started stops with them, and the sweeper comes --------------------------
 

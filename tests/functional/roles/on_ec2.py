@@ -7,9 +7,11 @@ import json
 import re
 from typing import Any
 
+from tests.functional.conftest import came
+
 from .paths import Path, a_run, serving, traced, unique
 from .world import SPOT as SPOT_ROLE
-from .world import World, came, told
+from .world import World, told
 
 SPOT = {"train": {"mode": "ec2", "spot": True}}
 

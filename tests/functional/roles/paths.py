@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .world import World, came, told
+from tests.functional.conftest import came
+
+from .world import World, told
 
 
 def nothing(world: World) -> None:

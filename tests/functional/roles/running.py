@@ -8,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.functional.conftest import came
 from tests.functional.failures.quick import PROGRAMS
 
 from .paths import Path, a_run, logged, nothing_serves, serving, traced, unique
-from .world import SCALING, World, came, told
+from .world import SCALING, World, told
 
 SEARCH = {
     "tune": {

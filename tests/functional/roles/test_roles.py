@@ -18,8 +18,7 @@ PATHS = tuple(dict.fromkeys((*(row.path for row in TABLE.values()), *MORE)))
 
 @pytest.fixture(autouse=True)
 def _fresh(world: World) -> Iterator[None]:
-    """Each test begins and ends with programs that work and with nothing running that nobody waits for."""
-    world.quick.reset()
+    """Each test ends with programs that work and with nothing running that nobody waits for."""
     yield
     world.quick.reset()
     world.stop_everything()

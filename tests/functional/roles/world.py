@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.functional.conftest import came
 from tests.functional.failures import remains
 from tests.functional.failures.quick import Quick
 
@@ -137,8 +137,8 @@ class World:
         """Stops every execution, terminates every instance: what a path without its statement has left."""
         for execution in remains.executions(self.client):
             self.client("stepfunctions").stop_execution(executionArn=execution)
-        if self.instances():
-            self.client("ec2").terminate_instances(InstanceIds=self.instances())
+        if left := self.instances():
+            self.client("ec2").terminate_instances(InstanceIds=left)
             came(lambda: not self.instances(), 10.0)
 
     def delete_service_role(self, role: str) -> None:
@@ -156,11 +156,3 @@ SCALING, SPOT = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint", "AW
 def told(outcome: Any) -> str:
     """What broke in an execution; empty when it succeeded."""
     return "" if outcome.status == "SUCCEEDED" else f"{outcome.status} {outcome.error}: {outcome.cause}"
-
-
-def came(check: Callable[[], Any], seconds: float) -> bool:
-    """Whether `check` comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(found)

@@ -25,9 +25,10 @@ DATA_PREFIX = "dogImages/"
 
 @dataclass(frozen=True)
 class Deployed:
-    """A stack in service, the folder it was trained on, and how its first run ended."""
+    """A stack in service, the embedded AWS's folder, the one it was trained on, and how its first run ended."""
 
     stack: Stack
+    state: Path
     folder: Path
     first_run: pipeline.Outcome
 
@@ -64,8 +65,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         local_stack.build_and_deploy(scratch)
         stack = describe_stack(local_stack.NAME)
         upload(boto3.client("s3"), folder, stack.data_bucket, DATA_PREFIX, lambda done, total: None)
-        outcome = Deployed(stack, folder, None).run({})  # type: ignore[arg-type]
-        yield Deployed(stack, folder, outcome)
+        state = (scratch / "aws").resolve()
+        outcome = Deployed(stack, state, folder, None).run({})  # type: ignore[arg-type]
+        yield Deployed(stack, state, folder, outcome)
     finally:
         local_stack.stop(scratch / "aws")
         os.environ.clear()

@@ -11,9 +11,9 @@ from typing import Any
 
 import boto3
 import httpx
-import psutil
 import pytest
 
+from local_aws.processes import marked
 from tests.functional.conftest import wait_for
 from tests.functional.stack.conftest import DATA_PREFIX, Deployed
 from tools import ask
@@ -251,7 +251,7 @@ def test_schemathesis_finds_no_answer_that_the_description_does_not_foresee(depl
 
 def test_the_endpoint_recovers_when_its_process_is_killed(deployed: Deployed) -> None:
     picture = deployed.test_pictures[0].read_bytes()
-    serving = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:3] == ["-m", "serving"]]
+    serving = [process for process in marked(deployed.state) if process.cmdline()[1:3] == ["-m", "serving"]]
     serving[0].kill()
     statuses: list[int] = []
     deadline = time.monotonic() + 30

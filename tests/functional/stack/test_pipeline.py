@@ -192,6 +192,7 @@ def test_a_second_run_replaces_the_model_without_losing_a_request(deployed: Depl
         response = deployed.post(content=picture)
         statuses.append(response.status_code)
         models.append(response.json().get("model"))
+        time.sleep(0.1)
     models.append(deployed.post(content=picture).json()["model"])
     # then every request was answered, first by the old model and then by the new one
     assert client.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"

@@ -19,7 +19,7 @@ from tools import pipeline
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = {"single": 800, "multi": 250, "ec2": 1600}  # enough to be interrupted in the middle of them
+EPOCHS = {"single": 400, "multi": 150, "ec2": 800}  # enough to be interrupted in the middle of them
 KEPT = ("AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig", "HyperParameters")
 
 
@@ -123,12 +123,13 @@ def test_an_interrupted_training_job_goes_on_and_ends_with_the_weights_of_one_th
 def in_training(but: str = "") -> Callable[[], str | None]:
     """Looks for the instance of the run on EC2 that trains, other than `but`."""
 
+    client = boto3.client("ec2")
+    wanted = [
+        {"Name": "tag:kennel:run", "Values": ["ec2-*"]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+
     def look() -> str | None:
-        client = boto3.client("ec2")
-        wanted = [
-            {"Name": "tag:kennel:run", "Values": ["ec2-*"]},
-            {"Name": "instance-state-name", "Values": ["running"]},
-        ]
         for reservation in client.describe_instances(Filters=wanted)["Reservations"]:
             name = str(reservation["Instances"][0]["InstanceId"])
             said = client.get_console_output(InstanceId=name, Latest=True).get("Output", "")
