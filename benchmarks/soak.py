@@ -189,11 +189,11 @@ def claims(outcome: Outcome, minutes: float) -> list[Claim]:
             f"of {len(outcome.runs.ended)}",
         ),
         claim("the embedded AWS's memory grows, in the last third", "<=", MEMORY_GOAL, memory.an_hour, "MB an hour"),
-        figure("standard error of that", memory.error, "MB an hour"),
+        figure("standard error of the memory's growth", memory.error, "MB an hour"),
         claim(
             "disk without objects and executions grows, in the last third", "<=", DISK_GOAL, disk.an_hour, "MB an hour"
         ),
-        figure("standard error of that", disk.error, "MB an hour"),
+        figure("standard error of the disk's growth", disk.error, "MB an hour"),
         claim("processes, files and ports left at the end", "<=", 0, len(outcome.leavings), "of them"),
         claim("parts of the soak that broke", "<=", 0, len(outcome.broken), "parts"),
     ]

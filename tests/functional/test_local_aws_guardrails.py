@@ -65,14 +65,16 @@ class Guarded:
         self.stage.config(name, name, instances)
         return name
 
-    def alarm(self, metric: str, statistic: str, threshold: float, **more: str) -> str:
+    def alarm(
+        self, metric: str, statistic: str, threshold: float, *, missing: str = "notBreaching", **more: str
+    ) -> str:
         """An alarm on a metric of this endpoint, judged every minute (a second here)."""
         name = f"{self.name}-{metric}"
         dimensions = {"EndpointName": self.name, "VariantName": ALL, **more}
         self.stage.aws.client("cloudwatch").put_metric_alarm(
             AlarmName=name, Namespace="AWS/SageMaker", MetricName=metric, Statistic=statistic, Period=60,
             EvaluationPeriods=1, Threshold=threshold, ComparisonOperator="GreaterThanThreshold",
-            TreatMissingData="notBreaching",
+            TreatMissingData=missing,
             Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
         )  # fmt: skip
         return name
@@ -314,7 +316,7 @@ def test_what_scaling_reached_and_the_last_deployment_are_retained_when_asked_fo
 def test_what_cannot_be_followed_is_refused_before_anything_changes(fast: Stage) -> None:
     guarded = Guarded(fast, clients=1)
     config = guarded.candidate(2)
-    tripped = guarded.alarm("OverheadLatency", "Average", 60e6)
+    tripped = guarded.alarm("OverheadLatency", "Average", -1.0, missing="breaching")  # whatever comes, or does not
     fast.aws.client("cloudwatch").set_alarm_state(AlarmName=tripped, StateValue="ALARM", StateReason="test")
     too_large = {"Type": "INSTANCE_COUNT", "Value": 2}
     cases = {
