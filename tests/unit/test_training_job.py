@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +44,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(patch: pytest.MonkeyPatch, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """One ordinary run; tests only read what it left."""
     code = "s3://artifacts/code/" + "ab" * 32 + "/source.tar.gz"
-    done = run_job(patch, data, tmp_path_factory.mktemp("job"), {"SM_MODULE_DIR": code})
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        done = run_job(patch, data, tmp_path_factory.mktemp("job"), {"SM_MODULE_DIR": code})
     assert done.status == 0
-    return done
+    return replace(done, said=said.getvalue())
 
 
 def test_the_model_directory_is_whole_and_serving_takes_it(job: Job) -> None:
@@ -121,15 +125,11 @@ def test_the_record_accounts_for_everything(job: Job) -> None:
     assert not (job.folder / "output").exists()
 
 
-def test_metric_lines_tell_every_epoch_and_last_the_one_that_is_shipped(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
-) -> None:
-    job = run_job(monkeypatch, data, tmp_path, epochs="4", views="1")
-
-    lines = [LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines() if line.startswith("metric ")]
+def test_metric_lines_tell_every_epoch_and_last_the_one_that_is_shipped(job: Job) -> None:
+    lines = [LINE.fullmatch(line) for line in job.said.splitlines() if line.startswith("metric ")]
     found = [(match[1], float(match[2]), int(match[3])) for match in lines if match]
     assert len(found) == len(lines)
-    assert {epoch for name, _, epoch in found if name == "validation:accuracy"} == {1, 2, 3, 4}
+    assert {epoch for name, _, epoch in found if name == "validation:accuracy"} == {1, 2, 3}
     shipped = job.manifest["metrics"]
     last = {name: (value, epoch) for name, value, epoch in found}
     assert {epoch for _, epoch in last.values()} == {shipped.pop("epoch")}

@@ -52,10 +52,11 @@ def draw_data(root: Path) -> Path:
 
 @dataclass(frozen=True)
 class Job:
-    """What one run of the job left."""
+    """What one run of the job left, and what it said where somebody listened."""
 
     folder: Path
     status: int
+    said: str = ""
 
     @property
     def model(self) -> Path:
