@@ -105,7 +105,7 @@ def save(states: dict[str, Callable[[], Any]]) -> None:
 
 
 def _write(key: str, state: Any) -> None:
-    """As MiniStack does, but at one go, which is five times faster, and only what differs from what is on disk."""
+    """As MiniStack does, but encoded at one go, by C, and only what differs from what is on disk."""
     from ministack.core import persistence  # noqa: PLC0415
 
     whole = {"__ministack_format__": persistence._state_format_version(key), "payload": state}

@@ -38,7 +38,7 @@ def quiet_torch(seed: int) -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.manual_seed(seed)
-    # As `torch.use_deterministic_algorithms` does, but for loading torch's compiler, which takes two seconds.
+    # As `torch.use_deterministic_algorithms` does, but for loading torch's compiler, which takes seconds.
     os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
     torch.set_num_threads(1)

@@ -200,6 +200,11 @@ def build_stage(aws: LocalAws) -> Stage:
     return Stage(aws, "stage", image)
 
 
+def assert_all_written(state: Path) -> None:
+    """An emulator that has ended has written every record of our own services as it was (local_aws/store.py)."""
+    assert "changed and not written" not in (state / "local_aws.log").read_text()
+
+
 @contextlib.contextmanager
 def emulator(state: Path, **settings: str) -> Iterator[LocalAws]:
     """An emulator of one's own, started under the settings; at the end no process of it is left."""
@@ -213,7 +218,7 @@ def emulator(state: Path, **settings: str) -> Iterator[LocalAws]:
     finally:
         supervisor.down(state)
     assert marked(state) == []
-    assert "changed and not written" not in (state / "local_aws.log").read_text()
+    assert_all_written(state)
 
 
 @pytest.fixture(scope="session")

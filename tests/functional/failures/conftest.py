@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.functional.conftest import assert_all_written
 from tools import local_stack
 from tools.stack import describe_stack
 from tools.upload import picture_files, upload
@@ -60,6 +61,7 @@ def deployed(scratch: Path, options: Callable[[], tuple[str, ...]] = tuple) -> I
         local_stack.stop(scratch / "aws")
         os.environ.clear()
         os.environ.update(kept)
+    assert_all_written(scratch / "aws")
 
 
 @pytest.fixture(scope="package")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from rich.console import Console
 
+from tests.functional.conftest import assert_all_written
 from tools import local_stack, pipeline
 from tools.progress import Progress
 from tools.stack import Stack, describe_stack
@@ -72,3 +73,4 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         local_stack.stop(scratch / "aws")
         os.environ.clear()
         os.environ.update(kept)
+    assert_all_written(scratch / "aws")
