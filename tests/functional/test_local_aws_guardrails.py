@@ -234,7 +234,7 @@ def test_a_rolling_update_replaces_instance_by_instance(fast: Stage) -> None:
 
 def test_a_candidate_that_fails_is_rolled_back_by_its_alarm(fast: Stage) -> None:
     guarded = Guarded(fast, instances=2)
-    config = guarded.candidate(2, status="500", slow="0.3")
+    config = guarded.candidate(2, status="500", slow="1.5")  # what it was asked last holds the roll-back up: it is seen
     alarm = guarded.alarm("Invocation5XXErrors", "Average", 0.1)
 
     guarded.update(config, blue_green("CANARY", 600, 600, (alarm,), CanarySize=HALF))
