@@ -38,5 +38,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long groups begin first, so that short tests fill the gaps at the end."""
-    items.sort(key=lambda item: rank(item.nodeid))
+    """Long groups begin first, then files with slow tests, so that short tests fill the gaps at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (rank(item.nodeid), item.path not in slow))

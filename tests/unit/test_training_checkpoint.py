@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +13,6 @@ import torch
 
 from tests.harmful import pickle_that_would_make
 from tests.unit.features_world import CLASSES, TRAIN, VALID
-from tests.unit.training_world import ROOT, arguments, draw_data, environment
 from training.checkpoint import Checkpoints
 from training.distributed import Group
 from training.errors import TrainingError
@@ -146,48 +142,3 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_job_with_the_reason(tmp_pa
 
     with pytest.raises(TrainingError, match=r"the checkpoint .*head\.safetensors cannot be written: "):
         trained(kept_in(tmp_path / "file"))
-
-
-def torchrun(data: Path, folder: Path, features: Path, **hyperparameters: str) -> subprocess.Popen[str]:
-    """Two processes of one host under torchrun, which finds a free port for them."""
-    more = {"SM_CHANNEL_FEATURES": str(features), "SM_CHECKPOINT_DIR": str(folder / "kept"), "SM_NUM_CPUS": "2"}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    return subprocess.Popen(
-        [*launcher, str(ROOT / "training" / "train.py"), *arguments(**hyperparameters)],
-        env=environment(data, folder, **more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-@pytest.mark.slow
-def test_two_processes_under_torchrun_resume_exactly_after_sigterm(tmp_path: Path) -> None:
-    data = draw_data(tmp_path / "data")
-    subprocess.run(
-        [sys.executable, str(ROOT / "training" / "extract.py")],
-        env=environment(data, tmp_path, SM_MODEL_DIR=str(tmp_path / "features")),
-        check=True,
-        capture_output=True,
-    )
-    settings = {"epochs": "60", "batch_size": "7", "precision": "f32"}
-
-    # given a run that is stopped as a Spot instance is
-    with torchrun(data, tmp_path / "cut", tmp_path / "features", **settings) as process:
-        assert process.stdout is not None
-        while "epoch=5" not in process.stdout.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert not (tmp_path / "cut" / "model").exists()
-    # when it is started again, and once without an interruption
-    logs = {}
-    for name in ("cut", "whole"):
-        with torchrun(data, tmp_path / name, tmp_path / "features", **settings) as process:
-            logs[name] = process.communicate(timeout=120)[0]
-        assert process.returncode == 0, logs[name]
-
-    assert "checkpoint: head goes on after epoch " in logs["cut"]
-    assert "checkpoint:" not in logs["whole"]
-    weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("cut", "whole")]
-    assert weights[0] == weights[1]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import torch
 
 from tests.functional.stack.conftest import Deployed
 from tools import pipeline
-from training.torchvision_beside_cpu_torch import torchvision_models
 
 pytestmark = pytest.mark.slow
 
@@ -95,21 +95,6 @@ def test_corrupt_pictures_fail_the_run_by_name_and_the_old_model_still_serves(
     assert models_and_configs() == made
 
 
-def test_two_instances_train_one_model_on_weights_that_the_run_names(deployed: Deployed, tmp_path: Path) -> None:
-    # given weights of a backbone that no package carries (random ones: what they are worth is not the point)
-    weights = tmp_path / "mobilenet_v3_large.pth"
-    torch.save(torchvision_models().mobilenet_v3_large().state_dict(), weights)
-    boto3.client("s3").upload_file(str(weights), deployed.stack.data_bucket, "weights/mobilenet_v3_large.pth")
-    features = {"backbone": "mobilenet_v3_large", "pretrained": f"s3://{deployed.stack.data_bucket}/weights/"}
-    # when a run uses them on two instances
-    outcome = deployed.run({"run": "two", "features": features, "train": {"mode": "multi", "epochs": 3}, **QUICK})
-    # then one model comes of it and serves
-    assert outcome.status == "SUCCEEDED", outcome.cause
-    assert deployed.post(content=deployed.test_pictures[0].read_bytes()).json()["model"].startswith("two-")
-    (trained,) = (step for step in outcome.output["steps"] if step["step"] == "Train")
-    assert trained["instances"] == 2
-
-
 def test_a_run_leaves_a_report_and_a_registered_model(deployed: Deployed) -> None:
     output = deployed.first_run.output
     package = boto3.client("sagemaker").describe_model_package(ModelPackageName=output["model_package"])
@@ -129,25 +114,53 @@ def test_a_run_says_what_it_did_cost_from_billed_seconds(deployed: Deployed) -> 
     assert report["cost"]["by_time"] == ["Evaluate"] and report["cost"]["usd"] > 0
 
 
-@pytest.mark.parametrize("strategy", ["embedded", "random"])
-def test_a_tuned_run_trains_with_the_best_values_found_on_features_that_are_there(
-    deployed: Deployed, strategy: str
-) -> None:
-    # given a search over learning rates, inside one job or by SageMaker
+@dataclass(frozen=True)
+class Tuned:
+    """How a run with a search ended, and what a client was answered that asked all the while: statuses and models."""
+
+    strategy: str
+    outcome: pipeline.Outcome
+    statuses: list[int]
+    models: list[str]
+
+
+@pytest.fixture(scope="module", params=["embedded", "random"])
+def tuned(deployed: Deployed, request: pytest.FixtureRequest) -> Tuned:
+    """A run with a search over learning rates, inside one job or by SageMaker, and a client that asks all the while."""
     ranges = {"learning_rate": {"minimum": 0.0005, "maximum": 0.02, "scale": "log"}}
-    tune = {"strategy": strategy, "trials": 3, "ranges": ranges}
-    # when a run makes it
-    outcome = deployed.run({"run": strategy, "tune": tune, "train": {"epochs": 5}, **QUICK})
-    # then it takes the first run's features, and trains with the best values
+    tune = {"strategy": request.param, "trials": 3, "ranges": ranges}
+    picture = deployed.test_pictures[0].read_bytes()
+    answers = []
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(deployed.run, {"run": request.param, "tune": tune, "train": {"epochs": 5}, **QUICK})
+        while not run.done():
+            answers.append(deployed.post(content=picture))
+            time.sleep(0.1)
+    answers.append(deployed.post(content=picture))
+    models = [answer.json().get("model") for answer in answers]
+    return Tuned(request.param, run.result(), [answer.status_code for answer in answers], models)
+
+
+def test_a_tuned_run_trains_with_the_best_values_found_on_features_that_are_there(
+    deployed: Deployed, tuned: Tuned
+) -> None:
+    outcome = tuned.outcome
     assert outcome.status == "SUCCEEDED", outcome.cause
     assert outcome.output["features"] == deployed.first_run.output["features"]
     assert [step["step"] for step in outcome.output["steps"]] == ["Tune", "Train", "Evaluate"]
     table = trials(deployed, outcome.output["run"])
-    assert (table["strategy"], len(table["trials"])) == (strategy, 3)
+    assert (table["strategy"], len(table["trials"])) == (tuned.strategy, 3)
     best = table["best"]["values"]["learning_rate"]
     assert outcome.output["tuned"]["learning_rate"] == best
     job = boto3.client("sagemaker").describe_training_job(TrainingJobName=outcome.output["model"])
     assert float(job["HyperParameters"]["learning_rate"].strip('"')) == float(best)
+
+
+def test_a_run_replaces_the_model_without_losing_a_request(tuned: Tuned) -> None:
+    assert set(tuned.statuses) == {200}
+    assert len(set(tuned.models)) == 2
+    assert tuned.models[-1] != tuned.models[0]
+    assert tuned.models[-1].startswith(f"{tuned.strategy}-")
 
 
 def artifact(uri: str) -> str:
@@ -178,25 +191,3 @@ def test_stopping_an_execution_stops_its_training_job(deployed: Deployed) -> Non
         assert time.monotonic() < deadline, "the training job goes on"
         time.sleep(0.2)
     assert client.describe_execution(executionArn=execution)["status"] == "ABORTED"
-
-
-def test_a_second_run_replaces_the_model_without_losing_a_request(deployed: Deployed) -> None:
-    # given a client that asks all the time
-    picture = deployed.test_pictures[0].read_bytes()
-    execution = pipeline.start(
-        deployed.stack.state_machines["pipeline"], {"run": "second", "train": {"seed": 7}, **QUICK}
-    )
-    client, statuses, models = boto3.client("stepfunctions"), [], []
-    # when a second run updates the endpoint
-    while client.describe_execution(executionArn=execution)["status"] == "RUNNING":
-        response = deployed.post(content=picture)
-        statuses.append(response.status_code)
-        models.append(response.json().get("model"))
-        time.sleep(0.1)
-    models.append(deployed.post(content=picture).json()["model"])
-    # then every request was answered, first by the old model and then by the new one
-    assert client.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
-    assert set(statuses) == {200}
-    assert len(set(models)) == 2
-    assert models[-1] != models[0]
-    assert "second" in models[-1]
