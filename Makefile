@@ -51,6 +51,8 @@ invoke: setup ## run a function on an event without Docker (EVENT=events/carolin
 
 .PHONY: deploy
 deploy: setup ## sam build and sam deploy to the AWS account you are signed in to (ENV=default|prod|recommended|...)
+	@if [ "$(ENV)" = local ] && [ -z "$$AWS_ENDPOINT_URL" ]; then \
+		echo "error: ENV=local is for the AWS on this machine: 'make up' deploys there (or set AWS_ENDPOINT_URL: docs/local-aws.md)"; exit 1; fi
 	.venv-sam/bin/sam build
 	.venv-sam/bin/sam deploy --config-env $(or $(ENV),default)
 
@@ -62,7 +64,7 @@ destroy: setup ## take a stack away with all that its runs made (STACK=name, YES
 clean: ## remove environments and everything built
 	rm -rf .venv .venv-sam .venv-clients .venv-check .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
 
-# Two environments: the SAM CLI and the AWS CLI are applications, and the pins of the one conflict with MiniStack's
+# The two that everything needs: the SAM CLI and the AWS CLI are applications, and the pins of the one conflict with MiniStack's
 # (docs/decisions/0002-dependencies.md).
 .PHONY: setup
 setup: .venv/ready .venv-sam/ready ## make both environments, once (the other commands do it by themselves)

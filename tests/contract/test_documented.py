@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kennel import batches, errors, runs
@@ -17,6 +20,8 @@ from tests.contract import environment, template
 from tests.contract.commands.found import blocks
 from tests.contract.test_docs import PAGES, ROOT, TARGETS
 from tools.cost import __main__ as cost_page
+from tools.cost.month import Use, month
+from tools.cost.stack_settings import StackSettings
 
 DOCS = ROOT / "docs"
 # What any program on a machine reads; nothing of Kennel's.
@@ -25,6 +30,7 @@ BASHS = {"PWD", "SECONDS"}
 AWSS = ("AWS_LAMBDA_", "AWS_DEFAULT_")  # Lambda's runtime, and the SDKs
 ITS_OWN = {"GATEWAY_PORT"}  # what the embedded AWS tells itself
 FIXTURES = "tests/functional/fixtures/"  # programs that stand in for the product's
+PRICES = json.loads(cost_page.TABLE.read_text(encoding="utf-8"))
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]{2,})`")
 
 
@@ -51,10 +57,38 @@ def test_what_the_page_of_the_deployment_says_of_costs_is_what_the_tool_says() -
     assert page == cost_page.filled(page), "regenerate it: python -m tools.cost page docs/deploy.md"
 
 
-def test_every_parameter_that_is_said_to_cost_is_one() -> None:
+def said_to_cost() -> set[str]:
     costs = text("docs/deploy.md").partition("## Parameters")[2].partition("\nWhat `prod`")[0]
-    named = {name for cell in first_cells(costs) for name in re.findall(r"`(\w+)`", cell)}
-    assert named - template.load()["Parameters"].keys() == set()
+    return {name for cell in first_cells(costs) for name in re.findall(r"`(\w+)`", cell)}
+
+
+def month_with(**parameters: str) -> float:
+    """What a month costs at most in a stack with those parameters, US dollars."""
+    stack = StackSettings.of("default", parameters)
+    endpoint = runs.parse_run({}, stack.run_defaults())["endpoint"]
+    return sum(item.high or 0 for item in month(endpoint, stack, Use(1e6, 100_000, 8351), PRICES))
+
+
+def other_values(rules: dict[str, Any]) -> Iterator[str]:
+    """Values of a parameter that are not its default."""
+    ends = [rules["MinValue"], rules["MaxValue"]] if rules["Type"] == "Number" and "MinValue" in rules else ["x"]
+    return (str(value) for value in rules.get("AllowedValues", ends) if value != rules["Default"])
+
+
+def test_every_parameter_that_is_said_to_cost_is_one() -> None:
+    assert said_to_cost() - template.load()["Parameters"].keys() == set()
+
+
+def test_every_parameter_that_changes_a_months_cost_is_said_to_cost() -> None:
+    costs, without = set(), month_with()
+    for name, rules in template.load()["Parameters"].items():
+        for value in other_values(rules):
+            with contextlib.suppress(errors.InvalidRun):  # more instances at least than at most
+                if month_with(**{name: value}) != without:
+                    costs.add(name)
+
+    assert costs >= {"ProvisionedConcurrency", "ScalingMaximum", "Monitoring", "Network", "KmsKeyArn"}
+    assert costs - said_to_cost() == set()
 
 
 def test_every_environment_of_samconfig_is_explained_with_its_stack() -> None:

@@ -17,14 +17,17 @@ ENVIRONMENTS = tomllib.loads((template.ROOT / "samconfig.toml").read_text())
 NAMES = sorted(name for name, commands in ENVIRONMENTS.items() if isinstance(commands, dict))
 PARAMETERS = template.load()["Parameters"]
 BASELINES = {
-    # target, scale-in and scale-out cooldown, minimum, maximum; None: the write-up does not say
-    "baseline-target-100": (100, 10, 10, 1, None),
-    "baseline-target-10": (10, 30, 30, 1, None),
-    "baseline-target-25": (25, 30, 5, 1, 4),
-    "baseline-target-20": (20, 30, 30, 1, 3),
-    "baseline-one-to-four": (None, None, None, 1, 4),
+    # as in SET; None: the write-up does not say
+    "baseline-target-100": (100, 10, 10, 1, None, 2, None),
+    "baseline-target-10": (10, 30, 30, 1, None, 2, None),
+    "baseline-target-25": (25, 30, 5, 1, 4, 2, None),
+    "baseline-target-20": (20, 30, 30, 1, 3, None, 10),
+    "baseline-one-to-four": (None, None, None, 1, 4, 50, 100),
 }
-SCALING = ("ScalingTarget", "ScaleInCooldownSeconds", "ScaleOutCooldownSeconds", "ScalingMinimum", "ScalingMaximum")
+SET = (
+    "ScalingTarget", "ScaleInCooldownSeconds", "ScaleOutCooldownSeconds", "ScalingMinimum", "ScalingMaximum",
+    "ProvisionedConcurrency", "ReservedConcurrency",
+)  # fmt: skip
 
 
 def overrides(environment: str) -> dict[str, str]:
@@ -68,9 +71,22 @@ def test_an_environment_can_be_deployed_as_it_is(environment: str) -> None:
 @pytest.mark.parametrize("environment", BASELINES)
 def test_a_baseline_is_what_was_set_by_hand(environment: str) -> None:
     given = overrides(environment)
-    for name, value in zip(SCALING, BASELINES[environment], strict=True):
+    for name, value in zip(SET, BASELINES[environment], strict=True):
         assert value is None or given[name] == str(value), name
     assert given["EndpointInstanceType"] == "ml.m5.large"
+
+
+def test_the_baselines_train_in_every_way_that_the_write_ups_did() -> None:
+    given = [overrides(environment) for environment in BASELINES]
+
+    assert {one["TrainingInstances"] for one in given if one["TrainingMode"] == "multi"} == {"2", "4", "5"}
+    assert {one["TrainingInstanceType"] for one in given} == {"ml.g4dn.xlarge", "ml.m5.xlarge"}
+    assert {one["TrainingEc2InstanceType"] for one in given} == {"t2.small", "t2.xlarge", "g5.xlarge"}
+
+
+@pytest.mark.parametrize("environment", [name for name in NAMES if name != "local"])
+def test_nothing_is_made_on_aws_unasked(environment: str) -> None:
+    assert ENVIRONMENTS[environment]["deploy"]["parameters"]["confirm_changeset"]
 
 
 def test_the_check_would_notice() -> None:

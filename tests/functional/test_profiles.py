@@ -21,7 +21,7 @@ from tools.stack import describe_stack
 
 ENVIRONMENTS = tomllib.loads((local_stack.ROOT / "samconfig.toml").read_text())
 ALL = sorted(name for name in ENVIRONMENTS if name == "recommended" or name.startswith("baseline-"))
-# One with copies kept ready and a target of concurrency, one with none and a target of invocations.
+# One with a copy kept ready and no reservation to speak of, one with none ready and ten at most.
 PROFILES = ALL if os.environ.get("PROFILES") == "all" else ["recommended", "baseline-target-20"]
 
 DEFAULTS = {  # a parameter, and what it is called in the defaults of a run
@@ -57,7 +57,7 @@ def test_a_profile_deploys_as_it_is_and_is_what_runs_and_callers_meet(built: Pat
     given = ENVIRONMENTS[profile]["deploy"]["parameters"]
     asked = dict(pair.split("=", 1) for pair in shlex.split(given["parameter_overrides"]))
 
-    local_stack.deploy(built, "--config-env", profile)
+    local_stack.deploy(built, "--config-env", profile, "--no-confirm-changeset")
 
     functions, name = boto3.client("lambda"), given["stack_name"]
     variables = functions.get_function_configuration(FunctionName=function("ValidateRunFunction", name))["Environment"]

@@ -14,7 +14,7 @@ from tests.unit.asl_walker import walk
 from tests.unit.plans import machine
 from tests.unit.sweep_world import World
 from tools.cost import __main__ as cost
-from tools.cost.month import SWEEP_TRANSITIONS, Item, Use, month
+from tools.cost.month import ENDPOINT_SECONDS, FUNCTION_SECONDS, SWEEP_TRANSITIONS, Item, Use, month
 from tools.cost.refresh import refreshed
 from tools.cost.stack_settings import SettingsError, StackSettings
 
@@ -41,6 +41,12 @@ def test_what_is_paid_for_by_the_request_costs_twice_as_much_for_twice_as_many()
     for name in ("Endpoint, serverless", "Endpoint, data in and out", "Lambda, requests", "API", "Logs of requests"):
         assert (twice[name].high or 0) == pytest.approx(2 * (once[name].high or 0)), name
     assert once["API"].high == pytest.approx(3.5)
+
+
+def test_the_least_seconds_of_an_answer_are_those_that_were_measured() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "scaling_simulator.json").read_text())["details"]
+    endpoint, function = found["service_ms"] / 1000, found["function_ms"] / 1000
+    assert (ENDPOINT_SECONDS[0], FUNCTION_SECONDS[0]) == pytest.approx((endpoint, endpoint + function), rel=0.25)
 
 
 def test_copies_kept_ready_and_alarms_follow_the_parameters() -> None:

@@ -334,7 +334,7 @@ def test_what_the_command_does_not_know_it_says(wrong: list[str], capsys: pytest
 def test_the_page_on_scaling_shows_what_the_simulator_says(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "scaling.md").read_text()
     page = tmp_path / "scaling.md"
-    page.write_text(text.replace("--traffic daily:5:400 ", ""))  # which takes a while
+    page.write_text(text.replace("--traffic daily:2:160 ", ""))  # which takes a while
 
     assert command.main(["page", str(page)]) == 0
 

@@ -26,7 +26,7 @@ from tools.scaling.simulation import Outcome, World, measured, simulate
 from tools.scaling.tables import markdown, text
 from tools.scaling.traffic import FORMS, STEP_SECONDS, Trace, TrafficError, trace
 
-TRAFFICS = ("steady:0.5", "steady:50", "daily:5:400", "burst:20:250")
+TRAFFICS = ("steady:0.5", "steady:20", "daily:2:160", "burst:8:100")
 _BLOCK = re.compile(r"(<!-- simulated (.*?) -->\n).*?(<!-- /simulated -->)", re.S)
 
 
