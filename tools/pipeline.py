@@ -10,6 +10,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,21 +155,41 @@ class _Watcher:
         return events
 
 
-def main() -> int:
-    """Command line; exit status 0 when the run succeeded."""
+class InputError(Exception):
+    """The run's input cannot be read; the message says what it is."""
+
+
+def read_input(path: Path | None) -> dict[str, Any]:
+    """The input in a file; without one that of defaults. Raises InputError."""
+    if path is None:
+        return {}
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no JSON file that can be read: {error}") from None
+    if not isinstance(read, dict):
+        raise InputError(f'{path} holds no JSON object such as {{"train": {{"epochs": 20}}}}')
+    return read
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Command line; exit status 0 when the run succeeded, 1 when it did not, 2 when none was started, 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tools.pipeline", description=__doc__)
     parser.add_argument("--stack", default="kennel", help="name of the deployed stack (default: kennel)")
     parser.add_argument("--input", type=Path, help="JSON file with the run's input (default: every field's default)")
-    arguments = parser.parse_args()
-    console = Console()
+    arguments = parser.parse_args(given)
     try:
+        run_input = read_input(arguments.input)
         stack = describe_stack(arguments.stack)
-    except StackError as error:
+    except (InputError, StackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    run_input = json.loads(arguments.input.read_text()) if arguments.input else {}
-    with Progress(console) as progress:
-        outcome = follow(start(stack.state_machines["pipeline"], run_input), progress)
+    try:
+        with Progress(Console()) as progress:
+            outcome = follow(start(stack.state_machines["pipeline"], run_input), progress)
+    except KeyboardInterrupt:
+        print("interrupted: the run was stopped", file=sys.stderr)
+        return 130
     if outcome.status != "SUCCEEDED":
         print(f"error: the run ended {outcome.status}: {outcome.error}: {outcome.cause}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ BOUNDARY = "arn:aws:iam::123456789012:policy/bounded"
 POOL = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_Abcdefghi"
 ACL = f"arn:aws:wafv2:us-east-1:123456789012:regional/webacl/api/{'1' * 8}-2222-3333-4444-{'5' * 12}"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:own"
+BUDGET = {"MonthlyBudgetUsd": "100", "BudgetEmail": "owner@example.com"}
 # An option -> the settings it has, each as parameters; the first is the default.
 OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "auth": ({}, {"ApiAuth": "AWS_IAM"}, {"ApiAuth": "COGNITO", "CognitoUserPoolArn": POOL}),
@@ -29,8 +31,9 @@ OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "data": ({}, {"DataBucketName": "pictures"}, {"DataBucketName": "pictures", "DataBucketOwner": "210987654321"}),
     "account": ({}, {"ApiAccountLogging": "EXISTING"}),
     "shift": ({}, {"SafeDeployments": "true"}),
-    "alarms": ({}, {"AlarmEmail": "owner@example.com"}),
-    "budget": ({}, {"MonthlyBudgetUsd": "100", "BudgetEmail": "owner@example.com"}),
+    "seeing": ({}, {"AlarmEmail": "owner@example.com"}, {"Monitoring": "BASIC"}),
+    "drift": ({}, {"DriftSampleShare": "0"}),
+    "budget": ({}, BUDGET, BUDGET | {"BudgetCounts": "STACK"}),
     "concurrency": ({}, {"ProvisionedConcurrency": "0", "ReservedConcurrency": "0"}),
 }
 Chosen = tuple[int, ...]
@@ -41,18 +44,20 @@ def parameters(chosen: Chosen) -> dict[str, str]:
     return {name: value for setting in picked for name, value in setting.items()}
 
 
-def every() -> Iterator[Chosen]:
-    return itertools.product(*(range(len(settings)) for settings in OPTIONS.values()))
+def pairs(chosen: Chosen) -> set[tuple[tuple[int, int], ...]]:
+    return set(itertools.combinations(enumerate(chosen), 2))
 
 
 def pairwise() -> list[Chosen]:
-    """Few combinations that hold every pair of settings, greedily: always the one with most pairs that are new."""
-
-    held = {chosen: set(itertools.combinations(enumerate(chosen), 2)) for chosen in every()}
-    left, found = set().union(*held.values()), list[Chosen]()
+    """Few combinations that hold every pair of settings: of some drawn, always the one with most pairs that are new."""
+    chance, counts = random.Random(0), [len(settings) for settings in OPTIONS.values()]
+    each = [[(option, setting) for setting in range(count)] for option, count in enumerate(counts)]
+    left = {pair for one, other in itertools.combinations(each, 2) for pair in itertools.product(one, other)}
+    found: list[Chosen] = []
     while left:
-        found.append(max(held, key=lambda chosen: len(held[chosen] & left)))
-        left -= held[found[-1]]
+        tried = (tuple(map(chance.randrange, counts)) for _ in range(300))
+        found.append(max(tried, key=lambda chosen: len(pairs(chosen) & left)))
+        left -= pairs(found[-1])
     return found
 
 

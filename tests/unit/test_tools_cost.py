@@ -43,6 +43,11 @@ def test_what_is_paid_for_by_the_request_costs_twice_as_much_for_twice_as_many()
     assert once["API"].high == pytest.approx(3.5)
 
 
+def test_a_price_that_was_not_read_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cost.main(["plan", str(ROOT / "events" / "pipeline_default.json")]) == 0
+    assert "The price of ml.c7i.large and ml.c7i.xlarge: EC2's price x 1.2" in capsys.readouterr().out
+
+
 def test_the_least_seconds_of_an_answer_are_those_that_were_measured() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "scaling_simulator.json").read_text())["details"]
     endpoint, function = found["service_ms"] / 1000, found["function_ms"] / 1000

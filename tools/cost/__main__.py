@@ -95,9 +95,16 @@ def planned(given: argparse.Namespace) -> dict[str, Any]:
         "run": answer["estimate"],
         "refused": answer["refused"],
         "month": {**ends, "items": items},
-        "assumptions": [*answer["assumptions"], *assumptions(use)],
+        "assumptions": [*answer["assumptions"], *assumptions(use), *_derived(answer, prices)],
         "sources": prices["sources"],
     }
+
+
+def _derived(answer: dict[str, Any], prices: dict[str, Any]) -> list[str]:
+    """Which of the prices asked for were not read anywhere, as a sentence."""
+    kinds = {*answer["estimate"]["per_hour"], answer["asked"]["endpoint"].get("instance_type")}
+    named = sorted(kinds & prices["instance_hour_derived"].keys())
+    return [f"The price of {' and '.join(named)}: {prices['derived_how']}."] if named else []
 
 
 def _estimated(question: dict[str, Any]) -> dict[str, Any]:
