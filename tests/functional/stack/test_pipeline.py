@@ -128,7 +128,7 @@ class Tuned:
 def tuned(deployed: Deployed, request: pytest.FixtureRequest) -> Tuned:
     """A run with a search over learning rates, inside one job or by SageMaker, and a client that asks all the while."""
     ranges = {"learning_rate": {"minimum": 0.0005, "maximum": 0.02, "scale": "log"}}
-    tune = {"strategy": request.param, "trials": 3, "ranges": ranges}
+    tune = {"strategy": request.param, "trials": 2, "ranges": ranges}
     picture = deployed.test_pictures[0].read_bytes()
     answers = []
     with ThreadPoolExecutor() as pool:
@@ -149,7 +149,7 @@ def test_a_tuned_run_trains_with_the_best_values_found_on_features_that_are_ther
     assert outcome.output["features"] == deployed.first_run.output["features"]
     assert [step["step"] for step in outcome.output["steps"]] == ["Tune", "Train", "Evaluate"]
     table = trials(deployed, outcome.output["run"])
-    assert (table["strategy"], len(table["trials"])) == (tuned.strategy, 3)
+    assert (table["strategy"], len(table["trials"])) == (tuned.strategy, 2)
     best = table["best"]["values"]["learning_rate"]
     assert outcome.output["tuned"]["learning_rate"] == best
     job = boto3.client("sagemaker").describe_training_job(TrainingJobName=outcome.output["model"])
