@@ -22,7 +22,10 @@ NOT_CHECKED = {
     ".venv/bin/pre-commit install": "it has no way to be asked without writing into the repository's .git",
 }
 # What takes a moment and changes nothing but the reader's folder is run.
-QUICK = ("tools.cost plan", "training.data check", "training.data split", "training.data version", "kennel.reference")
+QUICK = (
+    "tools.cost plan", "tools.parameters", "tools.scaling compare --traffic",
+    "training.data check", "training.data split", "training.data version", "kennel.reference",
+)  # fmt: skip
 WRONG = (
     "aws sagemaker list-endpoint --max-results 3",
     "aws sagemaker describe-endpoint",
