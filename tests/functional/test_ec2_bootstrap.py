@@ -122,9 +122,9 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """An emulator of its own, in which a spot instance has 12 seconds' notice."""
+    """An emulator of its own, in which a spot instance has 24 seconds' notice."""
     state = tmp_path_factory.mktemp("ec2-bootstrap")
-    with emulator(state, LOCAL_AWS_TIME_FACTOR="10", LOCAL_AWS_STOP_GRACE="1") as aws:
+    with emulator(state, LOCAL_AWS_TIME_FACTOR="5", LOCAL_AWS_STOP_GRACE="1") as aws:
         yield prepare(aws)
 
 
