@@ -290,6 +290,16 @@ def short_forms_gone(resolved: dict[str, Any]) -> str:
     return json.dumps({**{part: resolved[part] for part in kept}, "Outputs": outputs}, default=str)
 
 
+def test_a_firewall_stands_before_the_stage_only_where_one_is_given() -> None:
+    with_one, without = (
+        of_type(template.resolved(given), "AWS::WAFv2::WebACLAssociation") for given in ({"WebAclArn": ACL}, {})
+    )
+    assert without == {}
+    (association,) = with_one.values()
+    assert association["WebACLArn"] == {"Ref": "WebAclArn"}
+    assert association["ResourceArn"]["Fn::Sub"].endswith("/restapis/${Api}/stages/${Api.Stage}")
+
+
 @pytest.mark.slow
 def test_the_linter_takes_every_pair_of_settings(tmp_path: Path) -> None:
     for chosen in COMBINATIONS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -341,3 +342,9 @@ def test_the_page_on_scaling_shows_what_the_simulator_says(tmp_path: Path) -> No
     made = page.read_text().splitlines()
     assert sum(line.startswith("| baseline-") for line in made) >= 10
     assert [line for line in made if "|" in line and line not in text.splitlines()] == [], "run what the page says"
+    shown = ROOT / "docs" / "scaling"
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "scaling").iterdir()}
+    assert {name: picture == (shown / name).read_bytes() for name, picture in drawn.items()} == dict.fromkeys(
+        drawn, True
+    )
+    assert {path.name for path in shown.iterdir()} == set(re.findall(r"\(scaling/(.+?)\)", text))
