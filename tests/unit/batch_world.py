@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
@@ -31,15 +32,18 @@ ENVIRONMENT = {
 GOOD = {"predictions": [{"breed": "Beagle", "index": 1, "probability": 0.9}], "confident": True, "model": RUN}
 
 
+client = cache(boto3.client)  # each takes longer than a test; moto empties the account behind it
+
+
 class World:
     """Both buckets, a model that answers `GOOD` or what `answers` has for a name, and the functions that see them."""
 
     def __init__(self) -> None:
-        self.s3 = boto3.client("s3")
+        self.s3 = client("s3")
         self.s3.create_bucket(Bucket=DATA)
         self.s3.create_bucket(Bucket=ARTIFACTS)
         container = {"Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/kennel:1"}
-        boto3.client("sagemaker").create_model(
+        client("sagemaker").create_model(
             ModelName=f"kennel-{RUN}", PrimaryContainer=container, ExecutionRoleArn="arn:aws:iam::000000000000:role/x"
         )
         self.answers: dict[str, Any] = {}
@@ -85,7 +89,7 @@ class World:
 @contextmanager
 def world() -> Iterator[World]:
     """A fresh stack."""
-    caches = (plan_batch_settings, collect_batch_settings, plan._client, collect._s3)
+    caches = (plan_batch_settings, collect_batch_settings)
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)

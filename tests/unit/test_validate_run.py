@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -30,6 +31,7 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
 }
+client = cache(boto3.client)  # each takes longer than a test; moto empties the account behind it
 CLASSES = ("001.Affenpinscher", "002.Afghan_hound")
 
 
@@ -37,7 +39,7 @@ class Data:
     """The stack's data bucket, which a test fills."""
 
     def __init__(self) -> None:
-        self.client = boto3.client("s3")
+        self.client = client("s3")
         self.client.create_bucket(Bucket=BUCKET)
         self.client.create_bucket(Bucket="kennel-artifacts")
 
@@ -64,12 +66,9 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Data]:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
-        caches = (validate_run_settings, app._s3)
-        for cached in caches:
-            cached.cache_clear()
+        validate_run_settings.cache_clear()
         yield Data()
-        for cached in caches:
-            cached.cache_clear()
+        validate_run_settings.cache_clear()
 
 
 def validate(run_input: Any = None, execution: str = "execution-1") -> dict[str, Any]:
