@@ -44,6 +44,7 @@ HEADLINES = (
     "slowest recovery from a kill of what answers, to right answers",
     "the embedded AWS's memory grows, in the last third",
     "make demo, fresh clone and empty caches",
+    "the tutorial, from the fresh clone to the page",
     "make test, environment there",
 )
 
