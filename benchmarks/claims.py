@@ -121,14 +121,15 @@ def machine() -> dict[str, object]:
 
 def write_tables() -> None:
     """Generate the table of all claims into benchmarks/README.md, and HEADLINES into README.md."""
-    rows = {
-        one["name"]: f"| {result['name']} {_row(one)}"
+    rows = [
+        (one["name"], f"| {result['name']} {_row(one)}")
         for result in (json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json")))
         for one in result["claims"]
-    }
+    ]
     head = ["| benchmark | figure | goal | measured | met |", "|---|---|---|---|---|"]
-    _replace_between(ROOT / "benchmarks" / "README.md", "claims", [*head, *rows.values()])
-    _replace_between(ROOT / "README.md", "figures", [*head, *(rows[name] for name in HEADLINES)])
+    _replace_between(ROOT / "benchmarks" / "README.md", "claims", [*head, *(row for _, row in rows)])
+    chosen = sorted((row for row in rows if row[0] in HEADLINES), key=lambda row: HEADLINES.index(row[0]))
+    _replace_between(ROOT / "README.md", "figures", [*head, *(row for _, row in chosen)])
 
 
 def _row(one: dict[str, Any]) -> str:

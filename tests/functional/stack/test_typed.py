@@ -34,7 +34,7 @@ NOT_HERE = {
     "put-bucket-policy": "it is for a bucket that another stack's pictures lie in",
     "127.0.0.1": "the address of the one who wrote the page; tests/functional/stack/test_demo.py types what is printed",
 }
-LAST = "update-endpoint "  # after it the endpoint has to be in service again
+UPDATE = "update-endpoint "  # after it the endpoint has to be in service again
 
 
 def outputs(stack: str) -> dict[str, str]:
@@ -43,14 +43,13 @@ def outputs(stack: str) -> dict[str, str]:
     return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", one["OutputKey"]).upper(): one["OutputValue"] for one in found}
 
 
-def named(deployed: Deployed) -> dict[str, str]:
+def named(deployed: Deployed, execution: str) -> dict[str, str]:
     """What the words in capitals stand for, and the name of the pages' stack."""
     name, sagemaker = deployed.stack.name, boto3.client("sagemaker")
     endpoint = sagemaker.describe_endpoint(EndpointName=deployed.stack.endpoint_name)
     configs = sagemaker.list_endpoint_configs(SortBy="CreationTime", SortOrder="Ascending")["EndpointConfigs"]
     resource = {"StackName": name, "LogicalResourceId": "WatchDriftFunction"}
     function = boto3.client("cloudformation").describe_stack_resource(**resource)["StackResourceDetail"]
-    running = pipeline.start(deployed.stack.state_machines["pipeline"], {"train": {"epochs": 5000}})
     return outputs(name) | {
         "kennel-dev": name,
         "API_URL": deployed.stack.api_url,  # the output names AWS's
@@ -58,7 +57,7 @@ def named(deployed: Deployed) -> dict[str, str]:
         "RUN": deployed.first_run.output["run"],
         "PACKAGE_ARN": deployed.first_run.output["model_package"],
         "ENDPOINT_ARN": endpoint["EndpointArn"],
-        "EXECUTION_ARN": running,
+        "EXECUTION_ARN": execution,
         "FORMER": configs[0]["EndpointConfigName"],
         "NAME": function["PhysicalResourceId"],
     }
@@ -119,10 +118,11 @@ def running() -> list[str]:
 
 
 def test_what_the_pages_have_typed_does_what_it_is_there_for(deployed: Deployed, reader: Path) -> None:
-    # given every command of the pages, with the stack's own names
-    names = named(deployed)
+    # given a run in progress, and every command of the pages with the stack's own names
+    execution = pipeline.start(deployed.stack.state_machines["pipeline"], {"train": {"epochs": 5000}})
+    names = named(deployed, execution)
     lines = shown(names)
-    place = next(number for number, words in enumerate(lines) if LAST in shlex.join(words)) + 1
+    place = next(number for number, words in enumerate(lines) if UPDATE in shlex.join(words)) + 1
     # when they are typed in their order, until the endpoint is updated
     failed = typed(lines[:place], reader)
     # then the run is stopped, the batch is done, and the model of old serves
@@ -131,7 +131,7 @@ def test_what_the_pages_have_typed_does_what_it_is_there_for(deployed: Deployed,
     described = {"EndpointName": deployed.stack.endpoint_name}
     wait_for(lambda: sagemaker.describe_endpoint(**described)["EndpointStatus"] == "InService", "the update", 60)
     wait_for(lambda: not running(), "the end of what was started", 60)
-    assert states.describe_execution(executionArn=names["EXECUTION_ARN"])["status"] == "ABORTED"
+    assert states.describe_execution(executionArn=execution)["status"] == "ABORTED"
     assert sagemaker.describe_endpoint(**described)["EndpointConfigName"] == names["FORMER"]
     # and when the rest is typed, nothing of the runs is left
     assert typed(lines[place:], reader) == {}
