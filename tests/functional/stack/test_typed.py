@@ -88,7 +88,7 @@ def shown(names: dict[str, str]) -> list[list[str]]:
 
 
 def typed(lines: Sequence[list[str]], folder: Path) -> dict[str, Any]:
-    """Types each in `folder`; gives those that did not end well, with what they said."""
+    """Types each in `folder`, the AWS CLI's first; gives those that did not end well, with what they said."""
     failed = {}
     aws = [words for words in lines if words[0] != "curl"]
     asked = json.dumps([words[1:] for words in aws])
